@@ -1,0 +1,123 @@
+import { getSystemErrorName } from 'node:util';
+
+/** A fault in safeexec itself: never the consequence of what a caller passed. */
+export class InternalError extends Error {
+  override name = 'InternalError';
+  readonly code: string = 'ERR_SAFEEXEC_INTERNAL';
+}
+
+/** What was asked for cannot be had on this platform; `missing` names what it lacks. */
+export class UnsupportedError extends Error {
+  override name = 'UnsupportedError';
+  readonly code = 'ERR_SAFEEXEC_UNSUPPORTED';
+  readonly missing: string;
+
+  constructor(message: string, missing: string, cause?: unknown) {
+    super(`safeexec: ${message}`, cause === undefined ? undefined : { cause });
+    this.missing = missing;
+  }
+}
+
+/** What an error of a launch is made of. */
+export interface LaunchFailure {
+  /** Positive error number. */
+  readonly errno: number;
+  /** The system call that failed. */
+  readonly syscall: string;
+  /** The step of the plan, or of the launch itself, that failed: `chdir`, `exec`, `clone` … */
+  readonly step: string;
+  readonly path?: string | undefined;
+  readonly fd?: number | undefined;
+}
+
+/**
+ * A process could not be started. `code`, `errno` (negative), `syscall`, `path` and `spawnargs` are
+ * as in Node's errors; `step` says which step of the plan failed, in the parent or in the helper.
+ */
+export class LaunchError extends Error {
+  override name = 'LaunchError';
+  readonly code: string;
+  readonly errno: number;
+  readonly syscall: string;
+  readonly step: string;
+  path?: string;
+  spawnargs?: string[];
+
+  constructor(failure: LaunchFailure) {
+    const code = errnoCode(failure.errno);
+    super(describe(code, failure));
+    this.code = code;
+    this.errno = -failure.errno;
+    this.syscall = failure.syscall;
+    this.step = failure.step;
+    if (failure.path !== undefined) this.path = failure.path;
+  }
+}
+
+/** `ENOENT` for 2, and so on. */
+export function errnoCode(errno: number): string {
+  try {
+    return getSystemErrorName(-errno);
+  } catch {
+    return `E${errno}`;
+  }
+}
+
+/** One line that says what failed, and on what. */
+export function describe(code: string, { syscall, step, path, fd }: LaunchFailure): string {
+  const object = path !== undefined ? ` '${path}'` : fd !== undefined ? ` descriptor ${fd}` : '';
+  const call = syscall === step ? step : `${step} (${syscall})`;
+  return `${code}: ${call}${object} failed`;
+}
+
+type Constructor = new (message: string) => Error;
+
+function coded(Base: Constructor, code: string, message: string): Error & { code: string } {
+  const error = Object.assign(new Base(message), { code });
+  // As Node's own: the code stands in the stack's first line, not in the name.
+  error.stack = `${error.name} [${code}]: ${message}${error.stack?.slice(error.stack.indexOf('\n')) ?? ''}`;
+  return error;
+}
+
+/** A value of the wrong type: TypeError with Node's code. */
+export function invalidArgType(name: string, expected: string, value: unknown): TypeError {
+  const noun = name.includes('.') ? 'property' : 'argument';
+  const message = `The "${name}" ${noun} must be ${expected}. Received ${show(value)}`;
+  return coded(TypeError, 'ERR_INVALID_ARG_TYPE', message);
+}
+
+/** A value of the right type that cannot be used: TypeError with Node's code. */
+export function invalidArgValue(name: string, value: unknown, reason = 'is invalid'): TypeError {
+  const noun = name.includes('.') ? 'property' : 'argument';
+  const message = `The ${noun} '${name}' ${reason}. Received ${show(value)}`;
+  return coded(TypeError, 'ERR_INVALID_ARG_VALUE', message);
+}
+
+/** A number outside its range: RangeError with Node's code. */
+export function outOfRange(name: string, range: string, value: unknown): RangeError {
+  const message = `The value of "${name}" is out of range. It must be ${range}. Received ${show(value)}`;
+  return coded(RangeError, 'ERR_OUT_OF_RANGE', message);
+}
+
+export function unknownSignal(signal: unknown): TypeError {
+  return coded(TypeError, 'ERR_UNKNOWN_SIGNAL', `Unknown signal: ${String(signal)}`);
+}
+
+/** An option that does not exist: TypeError with the code of an invalid value. */
+export function unknownOption(name: string, known: readonly string[]): TypeError {
+  const near = known.find((other) => other.toLowerCase() === name.toLowerCase());
+  const hint = near === undefined ? `known are ${known.join(', ')}` : `did you mean "${near}"?`;
+  const message = `The property 'options.${name}' is not an option; ${hint}`;
+  return coded(TypeError, 'ERR_INVALID_ARG_VALUE', message);
+}
+
+function show(value: unknown): string {
+  if (value === null || value === undefined) return String(value);
+  if (typeof value === 'function') return `function ${value.name}`;
+  if (typeof value === 'object') {
+    const name = (value as object).constructor?.name;
+    return name ? `an instance of ${name}` : 'an object without a prototype';
+  }
+  const text = typeof value === 'string' ? JSON.stringify(value) : String(value);
+  return `type ${typeof value} (${text.length > 28 ? `${text.slice(0, 25)}...` : text})`;
+}

@@ -1,0 +1,217 @@
+import type { Machine } from '../machine/machine.js';
+import { SIGSET_SIZE } from '../machine/structs.js';
+import {
+  AT_EMPTY_PATH,
+  CLONE_PIDFD,
+  CLONE_VFORK,
+  CLONE_VM,
+  EPOLL_CTL_ADD,
+  EPOLLIN,
+  F_ADD_SEALS,
+  F_SEAL_GROW,
+  F_SEAL_SEAL,
+  F_SEAL_SHRINK,
+  F_SEAL_WRITE,
+  F_SETFD,
+  SIG_SETMASK,
+  SIGCHLD,
+} from '../plan/constants.js';
+import { offsetBy, ProgramBuilder } from '../program/builder.js';
+import { type Place, type Program, WORD } from '../program/instruction.js';
+
+/** Name of the memfd, by which the helper shows in ps(1) until the target's exec. */
+export const HELPER_NAME = 'safeexec';
+
+/** The words of a launch program that its caller sets before, or reads after, a run. */
+export interface LaunchPlaces {
+  /** image: flags of memfd_create(2), and the image with its size. */
+  readonly memfdFlags: Place;
+  readonly image: Place;
+  readonly imageSize: Place;
+  /** image: the vectors for the helper. */
+  readonly argv: Place;
+  readonly envp: Place;
+  /** direct: address of the plan's first instruction. */
+  readonly plan: Place;
+  /** The descriptors that must reach the new process: address of a list of words, and its end. */
+  readonly descriptors: Place;
+  readonly descriptorsEnd: Place;
+  readonly errorRead: Place;
+  readonly errorWrite: readonly Place[];
+  /** To be -1 before a run. */
+  readonly memfd: Place;
+  /** To be -1 before a run; -1 after it if no child was started. */
+  readonly pid: Place;
+  readonly pidfd: Place;
+  /** What reading the error pipe gave: a size, or a negated error number; and what was read. */
+  readonly outcome: Place;
+  readonly record: Place;
+  /** The records of failures, each to be 0 before a run. */
+  readonly failures: {
+    /** Before the clone, or the clone itself: there is no child. */
+    readonly unstarted: readonly Place[];
+    /** The child is there, but epoll did not take a descriptor. */
+    readonly unwatched: Place;
+  };
+}
+
+export interface LaunchProgram {
+  readonly program: Program;
+  readonly places: LaunchPlaces;
+}
+
+/** What the thread's watcher contributes: its epoll descriptor, and its count of descriptors. */
+export interface WatchSite {
+  readonly epoll: number;
+  readonly live: number;
+}
+
+/**
+ * The parent's half of a launch. The new process runs the plan in the parent's memory (`direct`),
+ * or execs an image of it. When the program halts the child is in the thread's epoll set, and so
+ * is the error pipe, unless the outcome was there already.
+ */
+export function launchProgram(machine: Machine, direct: boolean, site: WatchSite): LaunchProgram {
+  const { wordSize, structs } = machine;
+  const b = new ProgramBuilder(wordSize);
+  const [cloneFails, restoring, closing] = [b.label('clone failed'), b.label(), b.label('close')];
+  const [child, given, childFails] = [b.label('child'), b.label(), b.label('child failed')];
+  const [watchOutcome, watchChild] = [b.label('watch outcome'), b.label('watch child')];
+  const [unwatched, done] = [b.label('unwatched'), b.label('done')];
+
+  const memfd = b.words(-1);
+  const pid = b.words(-1);
+  const outcome = b.words(0);
+  const record = b.reserve(2 * wordSize);
+  const all = b.bytes(new Uint8Array(SIGSET_SIZE).fill(255), 8);
+  const old = b.reserve(SIGSET_SIZE, 8);
+  const event = (): Place => {
+    // Words are read from the data of an event, so there is room for a whole one.
+    const bytes = new Uint8Array(structs.epollEvent.size + wordSize);
+    bytes[0] = EPOLLIN;
+    return b.bytes(bytes, 8);
+  };
+  const childEvent = event();
+  const outcomeEvent = event();
+  const dataOf = (place: Place): Place => offsetBy(place, structs.epollEvent.data);
+  // The kernel writes the pidfd to where it is the event's data as well.
+  const pidfd = dataOf(childEvent);
+
+  let create = -1;
+  let write = -1;
+  if (!direct) {
+    create = b.syscall('memfd_create', [b.string(HELPER_NAME), 0], {
+      result: memfd,
+      onError: closing,
+      step: { step: 'memfd_create' },
+    });
+    b.copy(memfd, b.argumentOf(b.position + 2, 0));
+    b.copy(memfd, b.argumentOf(b.position + 2, 0));
+    write = b.syscall('write', [0, 0, 0], { onError: closing, step: { step: 'write image' } });
+    const seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+    b.syscall('fcntl', [0, F_ADD_SEALS, seals], {
+      onError: closing,
+      step: { step: 'seal image' },
+    });
+  }
+  b.syscall('rt_sigprocmask', [SIG_SETMASK, all, old, SIGSET_SIZE], {
+    onError: closing,
+    step: { step: 'block signals' },
+  });
+  b.syscall('clone', [CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, 0, pidfd, 0, 0], {
+    result: pid,
+    onError: cloneFails,
+    step: { step: 'clone' },
+  });
+  b.branchIfEqual(pid, 0, child);
+
+  // The parent goes on when the child has its own memory, or is gone.
+  b.jump(restoring);
+  b.place(cloneFails);
+  b.copy(b.words(-1), pid);
+  b.place(restoring);
+  b.syscall('rt_sigprocmask', [SIG_SETMASK, old, 0, SIGSET_SIZE]);
+  b.place(closing);
+  b.copy(memfd, b.argumentOf(b.position + 1, 0));
+  b.syscall('close', [-1]);
+  const closeWrite = b.syscall('close', [-1]);
+  b.branchIfEqual(pid, -1, done);
+
+  const read = b.syscall('read', [0, record, 2 * wordSize], {
+    result: outcome,
+    onError: watchOutcome,
+  });
+  b.jump(watchChild);
+  b.place(watchOutcome);
+  // Nothing there yet: the helper is still on its way.
+  b.copy(b.argumentOf(read, 0), dataOf(outcomeEvent));
+  b.copy(b.argumentOf(read, 0), b.argumentOf(b.position + 1, 2));
+  b.syscall('epoll_ctl', [site.epoll, EPOLL_CTL_ADD, 0, outcomeEvent], {
+    onError: unwatched,
+    step: { step: 'watch outcome' },
+  });
+  b.add(1, site.live);
+  b.place(watchChild);
+  b.copy(pidfd, b.argumentOf(b.position + 1, 2));
+  b.syscall('epoll_ctl', [site.epoll, EPOLL_CTL_ADD, 0, childEvent], {
+    onError: unwatched,
+    step: { step: 'watch child' },
+  });
+  b.add(1, site.live);
+  b.place(unwatched);
+  b.place(done);
+  b.halt();
+
+  // The child. It shares the parent's memory, and may write only what is set before each run.
+  b.place(child);
+  const next = b.position + 1;
+  const again = b.branchIfEqual(b.argumentOf(next, 0), 0, given);
+  b.copy(0, b.argumentOf(next + 1, 0));
+  b.syscall('fcntl', [0, F_SETFD, 0], { onError: childFails, step: { step: 'descriptors' } });
+  b.add(wordSize, b.argumentOf(next, 0));
+  b.jump(child);
+  b.place(given);
+  let execveat = -1;
+  if (direct) {
+    b.jump(given); // to the plan: its address is set before each run
+  } else {
+    b.copy(memfd, b.argumentOf(b.position + 1, 0));
+    execveat = b.syscall('execveat', [0, b.string(''), 0, 0, AT_EMPTY_PATH], {
+      onError: childFails,
+      step: { step: 'start helper' },
+    });
+  }
+  b.place(childFails);
+  const report = b.syscall('write', [
+    -1,
+    b.wordOf(b.position, WORD.failedAt),
+    2 * wordSize,
+  ]);
+  b.syscall('exit_group', [127]);
+
+  const failedAt = (label: { index: number }): Place => b.wordOf(label.index, WORD.failedAt);
+  return {
+    program: b.build(),
+    places: {
+      memfdFlags: b.argumentOf(create, 1),
+      image: b.argumentOf(write, 1),
+      imageSize: b.argumentOf(write, 2),
+      argv: b.argumentOf(execveat, 2),
+      envp: b.argumentOf(execveat, 3),
+      plan: b.wordOf(given.index, WORD.target),
+      descriptors: b.argumentOf(next, 0),
+      descriptorsEnd: b.argumentOf(again, 1),
+      errorRead: b.argumentOf(read, 0),
+      errorWrite: [b.argumentOf(closeWrite, 0), b.argumentOf(report, 0)],
+      memfd,
+      pid,
+      pidfd,
+      outcome,
+      record,
+      failures: {
+        unstarted: [failedAt(cloneFails), failedAt(closing)],
+        unwatched: failedAt(unwatched),
+      },
+    },
+  };
+}

@@ -1,0 +1,228 @@
+import { constants } from 'node:os';
+import { alignUp } from '../elf/encode.js';
+import { type ImageTemplate, imageTemplate, writeImageHead } from '../elf/image.js';
+import { InternalError, LaunchError, type LaunchFailure } from '../errors.js';
+import { compile } from '../plan/compile.js';
+import {
+  EINTR,
+  EINVAL,
+  MFD_ALLOW_SEALING,
+  MFD_CLOEXEC,
+  MFD_EXEC,
+  P_PIDFD,
+  WEXITED,
+} from '../plan/constants.js';
+import { followDescriptors, highestTarget, type Plan } from '../plan/plan.js';
+import { HEADER, HEADER_WORDS } from '../program/instruction.js';
+import { instructionAt, layoutOf, link } from '../program/link.js';
+import { checkArgumentSize } from './argument-size.js';
+import { type ErrorPipe, openErrorPipe } from './error-pipe.js';
+import type { Executor } from './executor.js';
+import type { Kernel } from './kernel.js';
+import { HELPER_NAME, type WatchSite } from './launch-program.js';
+import { Memory } from './memory.js';
+import { failureOf, Start, type StartInput, type StartResult } from './start.js';
+import { type Environment, vectorsSize, writeVectors } from './vectors.js';
+
+export interface LaunchRequest {
+  readonly plan: Plan;
+  readonly argv: readonly string[];
+  readonly env: Environment;
+  readonly executor: Executor;
+  /** Whether to wait for the plan's outcome, which holds the thread until the target's exec. */
+  readonly wait: boolean;
+}
+
+/** A process that was started. Its pidfd is in the thread's epoll set. */
+export interface Launched {
+  readonly pid: number;
+  readonly pidfd: number;
+  /** Set while the plan runs. */
+  readonly pending: PendingOutcome | null;
+}
+
+/** Where a plan's outcome will be read: a descriptor in the thread's epoll set. */
+export interface PendingOutcome {
+  readonly fd: number;
+  /** What the two words of a record say. */
+  readonly explain: (address: number, result: number) => LaunchFailure;
+}
+
+/** The thread's set of watched descriptors, as far as a launch has to do with it. */
+export interface WatchSet extends WatchSite {
+  /** Takes a descriptor out of the set and closes it. */
+  release(fd: number): void;
+}
+
+/** Bytes at the start of the arena that the binding uses for itself. */
+const ARENA_START = 64;
+
+/** Starts processes for one thread, one at a time. */
+export class Launcher {
+  readonly #kernel: Kernel;
+  readonly #watch: WatchSet;
+  readonly #template: ImageTemplate;
+  readonly #memfdFlags: number;
+  readonly #starts: Partial<Record<Executor, Start>> = {};
+  #arena: Memory;
+
+  constructor(kernel: Kernel, watch: WatchSet) {
+    this.#kernel = kernel;
+    this.#watch = watch;
+    this.#template = imageTemplate(kernel.binding.machine);
+    this.#memfdFlags = memfdFlags(kernel);
+    this.#arena = this.#allocate(1 << 16);
+  }
+
+  /** Starts a process, or throws LaunchError and leaves nothing behind. */
+  launch(request: LaunchRequest): Launched {
+    const { plan, wait } = request;
+    checkArgumentSize(this.#kernel, request.argv, request.env, plan.exec.file);
+    const { sources } = followDescriptors(plan.steps, []);
+    const pipe = openErrorPipe(this.#kernel, highestTarget(plan), wait);
+    let prepared: Prepared;
+    try {
+      prepared = this.#prepare(request, pipe, [...sources]);
+    } catch (error) {
+      this.#kernel.call('close', pipe.read);
+      this.#kernel.call('close', pipe.write);
+      throw error;
+    }
+    const result = prepared.start.run(prepared.input);
+    return this.#conclude(result, pipe.read, prepared.explain, wait);
+  }
+
+  /** Writes all that the new process needs into the arena. */
+  #prepare({ plan, argv, env, executor }: LaunchRequest, pipe: ErrorPipe, sources: number[]) {
+    const { machine } = this.#kernel.binding;
+    const { wordSize } = machine;
+    const image = executor === 'image';
+    const program = compile(plan, {
+      machine,
+      executor,
+      errorPipe: pipe.write,
+      argumentCount: argv.length,
+    });
+    const programSize = layoutOf(program, wordSize).size;
+    const given = image ? [...sources, pipe.write] : sources;
+    const pairs = env === 'inherit' ? [] : env;
+
+    // The arena: the list of descriptors, the vectors, then the image, or the plan alone.
+    const vectorsAt = ARENA_START + given.length * wordSize;
+    const head = image ? this.#template.head.length : 0;
+    const room = vectorsAt + vectorsSize(argv, pairs, wordSize) + 64 + head + programSize;
+    if (this.#arena.bytes.length < room) this.#arena = this.#allocate(room * 2);
+    const arena = this.#arena;
+    given.forEach((fd, i) => {
+      arena.setWord(ARENA_START + i * wordSize, fd);
+    });
+    const vectors = writeVectors(arena, vectorsAt, argv, pairs);
+    const envp = env === 'inherit' ? this.#ownEnvironment() : vectors.envp;
+    const imageAt = alignUp(vectors.end, 64);
+    const programAt = imageAt + head;
+    const base = image ? this.#template.programAddress : arena.address + programAt;
+    link(program, machine, base, arena.bytes.subarray(programAt));
+
+    const start = this.#start(executor);
+    const common = {
+      descriptors: arena.address + ARENA_START,
+      descriptorsEnd: arena.address + vectorsAt,
+      errorRead: pipe.read,
+      errorWrite: pipe.write,
+    };
+    let input: StartInput;
+    if (image) {
+      const bytes = arena.bytes.subarray(imageAt);
+      const imageSize = writeImageHead(this.#template, wordSize, programSize, bytes);
+      const { argv } = vectors;
+      const address = arena.address + imageAt;
+      input = { ...common, memfdFlags: this.#memfdFlags, image: address, imageSize, argv, envp };
+    } else {
+      // As if the word before argv were the stack pointer.
+      arena.setWord(programAt + HEADER.stack * wordSize, vectors.argv - wordSize);
+      arena.setWord(programAt + HEADER.env * wordSize, envp);
+      input = { ...common, plan: arena.address + programAt + HEADER_WORDS * wordSize };
+    }
+    const explain = (address: number, result: number): LaunchFailure => {
+      const instruction = instructionAt(program, wordSize, base, address);
+      if (instruction) return failureOf(instruction.name, instruction.step, result);
+      const failure = start.explain(address, result);
+      if (failure === undefined) throw new InternalError('the error record names no instruction');
+      return failure;
+    };
+    return { start, input, explain };
+  }
+
+  #conclude(
+    { failure, pid, pidfd, outcome, record }: StartResult,
+    errorRead: number,
+    explain: PendingOutcome['explain'],
+    wait: boolean,
+  ): Launched {
+    const kernel = this.#kernel;
+    if (failure !== null) {
+      if (failure.step === 'watch child' && outcome < 0) this.#watch.release(errorRead);
+      else kernel.call('close', errorRead);
+      if (pid > 0) {
+        this.#end(pidfd);
+        kernel.call('close', pidfd);
+      }
+      throw new LaunchError(failure);
+    }
+    const watched = outcome < 0;
+    if (watched && !wait) return { pid, pidfd, pending: { fd: errorRead, explain } };
+
+    let [address, result] = record;
+    const { memory, scratchAt } = kernel;
+    while (outcome === -EINTR) {
+      outcome = kernel.call('read', errorRead, kernel.scratchAddress, 2 * memory.wordSize);
+      address = memory.word(scratchAt);
+      result = memory.signedWord(scratchAt + memory.wordSize);
+    }
+    if (watched) this.#watch.release(errorRead);
+    else kernel.call('close', errorRead);
+    if (outcome === 0) return { pid, pidfd, pending: null };
+    this.#end(pidfd);
+    this.#watch.release(pidfd);
+    throw new LaunchError(explain(address, result));
+  }
+
+  /** Ends a child that cannot be used, and reaps it. */
+  #end(pidfd: number): void {
+    this.#kernel.call('pidfd_send_signal', pidfd, constants.signals.SIGKILL);
+    while (this.#kernel.call('waitid', P_PIDFD, pidfd, 0, WEXITED) === -EINTR);
+  }
+
+  #start(executor: Executor): Start {
+    let start = this.#starts[executor];
+    if (start === undefined) {
+      start = new Start(this.#kernel, executor, this.#watch);
+      this.#starts[executor] = start;
+    }
+    return start;
+  }
+
+  /** The vector of this process's own environment, where libc keeps it. */
+  #ownEnvironment(): number {
+    return this.#kernel.load(this.#kernel.binding.functions.get('environ') as number);
+  }
+
+  #allocate(size: number): Memory {
+    const { run, machine } = this.#kernel.binding;
+    return new Memory(run, machine.wordSize, size);
+  }
+}
+
+interface Prepared {
+  readonly start: Start;
+  readonly input: StartInput;
+  readonly explain: PendingOutcome['explain'];
+}
+
+/** MFD_EXEC where the kernel knows it (Linux 6.3); there it may be required. */
+function memfdFlags(kernel: Kernel): number {
+  const flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+  const fd = kernel.call('memfd_create', kernel.string(HELPER_NAME), flags | MFD_EXEC);
+  if (fd >= 0) kernel.call('close', fd);
+  return fd === -EINVAL ? flags : flags | MFD_EXEC;
+}

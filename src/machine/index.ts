@@ -1,0 +1,20 @@
+import { UnsupportedError } from '../errors.js';
+import type { Machine } from './machine.js';
+import type { Architecture } from './syscalls.js';
+import { x64 } from './x64.js';
+
+export const MACHINES: Readonly<Partial<Record<Architecture, Machine>>> = { x64 };
+
+/** The machine named as `process.arch` names it. Throws UnsupportedError for any other. */
+export function machineFor(architecture: string): Machine {
+  const machine = Object.hasOwn(MACHINES, architecture)
+    ? MACHINES[architecture as Architecture]
+    : undefined;
+  if (machine === undefined) {
+    throw new UnsupportedError(
+      `the processor architecture ${architecture} is not supported; supported are ${Object.keys(MACHINES).join(', ')}`,
+      'architecture',
+    );
+  }
+  return machine;
+}

@@ -1,0 +1,140 @@
+import { ChildProcess as NodeChildProcess } from 'node:child_process';
+import { EventEmitter } from 'node:events';
+import type { Readable, Writable } from 'node:stream';
+import { errnoCode, type LaunchFailure } from '../errors.js';
+import type { Exit, ResourceUsage } from './exit.js';
+import { type HandleOptions, ProcessHandle } from './handle.js';
+
+/** An error of a child process: Node's fields, and the step of the plan that failed. */
+export interface SpawnError extends NodeJS.ErrnoException {
+  /** Which step failed: `exec`, `chdir`, `stdio`, `clone` … */
+  step?: string;
+  spawnargs?: string[];
+}
+
+/** Fields and methods that Node's JavaScript for child processes works with. */
+interface Internals {
+  _handle: ProcessHandle | null;
+  _closesNeeded: number;
+  _closesGot: number;
+}
+
+/**
+ * A child process that the engine started. It is an instance of `node:child_process`'s
+ * `ChildProcess`, with the same methods, streams, channel and events, and differs from Node's own
+ * in what is behind it: the process handle.
+ *
+ * `spawn` is emitted once the target runs, which is known a moment after the call; when a step of
+ * the plan fails, `error` comes in its place, and the error's `step` names it.
+ */
+export class ChildProcess extends EventEmitter {
+  /** What the process used; null until it was reaped. */
+  resourceUsage: ResourceUsage | null = null;
+
+  constructor() {
+    super();
+    // The fields that Node's constructor sets. That itself is not called: it would make a handle
+    // of libuv's, which is never freed unless a process was started with it.
+    const handle = new ProcessHandle({
+      spawned: () => super.emit('spawn'),
+      ended: (exit, failure) => this.#ended(exit, failure),
+    });
+    Object.assign(this, {
+      _closesNeeded: 1,
+      _closesGot: 0,
+      connected: false,
+      signalCode: null,
+      exitCode: null,
+      killed: false,
+      spawnfile: null,
+      _handle: handle,
+    });
+  }
+
+  /** Node announces the spawn when its call returns; here that may be too early to know. */
+  override emit(event: string | symbol, ...args: unknown[]): boolean {
+    if (event === 'spawn' && (this as unknown as Internals)._handle?.pending) return false;
+    return super.emit(event, ...args);
+  }
+
+  /** Ends the process with SIGTERM, unless it was sent a signal, and waits for its end. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const child = this as unknown as NodeChildProcess & Internals;
+    if (child._handle === null || child.pid === undefined) return;
+    const ended = new Promise<void>((resolve) => {
+      child.once('exit', () => resolve());
+      child.once('error', () => resolve());
+    });
+    if (!child.killed) child.kill();
+    await ended;
+  }
+
+  #ended(exit: Exit | 'lost' | null, failure: LaunchFailure | null): void {
+    const child = this as unknown as NodeChildProcess & Internals & { exitCode: number | null };
+    const handle = child._handle as ProcessHandle;
+    if (exit === null) child.exitCode = -(failure as LaunchFailure).errno;
+    else if (exit !== 'lost') {
+      Object.assign(child, { exitCode: exit.exitCode, signalCode: exit.signal });
+      this.resourceUsage = exit.resourceUsage;
+    }
+    child.stdin?.destroy();
+    handle.close();
+    child._handle = null;
+
+    if (failure === null) this.emit('exit', child.exitCode, child.signalCode);
+    else this.emit('error', spawnError(failure, child.spawnfile, child.spawnargs));
+
+    // Streams that nobody reads are drained, so that they can close. On the next tick: a listener
+    // of `exit` may still want to start reading.
+    process.nextTick(() => {
+      for (const stream of (child.stdio ?? []) as (Readable | Writable | null)[]) {
+        if (stream && 'resume' in stream && stream.readable) stream.resume();
+      }
+    });
+    if (++child._closesGot === child._closesNeeded) {
+      this.emit('close', child.exitCode, child.signalCode);
+    }
+  }
+}
+
+// Behind our own methods come Node's: spawn, kill, ref, unref, send … and `instanceof` holds.
+Object.setPrototypeOf(ChildProcess.prototype, NodeChildProcess.prototype);
+
+export interface ChildProcess extends Omit<NodeChildProcess, keyof EventEmitter> {}
+
+/** Starts the process of a child. Throws what Node's would, with the step. */
+export function start(child: ChildProcess, options: HandleOptions): void {
+  const { _handle: handle } = child as unknown as Internals;
+  try {
+    (child as unknown as { spawn(options: HandleOptions): number }).spawn(options);
+  } catch (error) {
+    if (handle?.failure) annotate(error as SpawnError, handle.failure);
+    throw error;
+  }
+}
+
+/** The error that Node would give for a failed spawn, and which step it was. */
+export function spawnError(
+  failure: LaunchFailure,
+  file: string,
+  argv: readonly string[],
+): SpawnError {
+  const code = errnoCode(failure.errno);
+  const syscall = file ? `spawn ${file}` : 'spawn';
+  const error: SpawnError = Object.assign(new Error(`${syscall} ${code}`), {
+    errno: -failure.errno,
+    code,
+    syscall,
+  });
+  if (file) error.path = file;
+  error.spawnargs = argv.slice(1);
+  annotate(error, failure);
+  return error;
+}
+
+function annotate(error: SpawnError, { step, path, fd }: LaunchFailure): void {
+  error.step = step;
+  if (step === 'exec') return;
+  const object = path !== undefined ? ` '${path}'` : fd !== undefined ? ` of descriptor ${fd}` : '';
+  error.message += `: ${step}${object} failed`;
+}

@@ -1,0 +1,43 @@
+import type { LaunchFailure } from '../errors.js';
+import type { Kernel } from '../launch/kernel.js';
+import { AT_FDCWD, EACCES, ENOENT, ENOTDIR, X_OK } from '../plan/constants.js';
+
+/** The paths that execvpe(3) would try for `file`, in order. */
+export function candidatesFor(file: string, path: string): string[] {
+  if (file.includes('/')) return [file];
+  return path.split(':').map((folder) => (folder === '' ? `./${file}` : `${folder}/${file}`));
+}
+
+/**
+ * Looks whether a launch can succeed, so that one that cannot costs no process: whether the
+ * directory is there, and which candidate is the first that may be executed.
+ */
+export function lookAhead(
+  kernel: Kernel,
+  candidates: readonly string[],
+  file: string,
+  cwd: string | undefined,
+): { readonly index: number } | LaunchFailure {
+  if (cwd !== undefined) {
+    // With the dot at its end a path that is no directory is refused.
+    const result = access(kernel, `${cwd}/.`);
+    if (result < 0) return { errno: -result, syscall: 'chdir', step: 'chdir', path: cwd };
+  }
+  let errno = ENOENT;
+  for (const [index, candidate] of candidates.entries()) {
+    const path = cwd === undefined || candidate.startsWith('/') ? candidate : `${cwd}/${candidate}`;
+    const result = access(kernel, path);
+    if (result === 0) return { index };
+    if (result === -EACCES) errno = EACCES;
+    else if (result !== -ENOENT && result !== -ENOTDIR) {
+      return { errno: -result, syscall: 'execve', step: 'exec', path: file };
+    }
+    else if (candidates.length === 1) errno = -result;
+  }
+  return { errno, syscall: 'execve', step: 'exec', path: file };
+}
+
+function access(kernel: Kernel, path: string): number {
+  // What is too long for the scratch memory is too long for the kernel.
+  return kernel.call('faccessat', AT_FDCWD, kernel.string(path.slice(0, 5000)), X_OK);
+}

@@ -1,0 +1,228 @@
+import { addAbortListener } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { invalidArgType, invalidArgValue, unknownOption } from '../errors.js';
+import { EXECUTORS, type Executor } from '../launch/executor.js';
+import {
+  killSignalNumber,
+  validateAbortSignal,
+  validateBoolean,
+  validateCString,
+  validateNoNul,
+  validateObject,
+  validateTimeout,
+} from '../validate.js';
+import { ChildProcess, start } from './child-process.js';
+import { type EnvironmentOption, environment, pairs } from './environment.js';
+import type { HandleOptions } from './handle.js';
+import type { Stream } from 'node:stream';
+
+/** One element of `stdio`. */
+export type StdioOption =
+  | 'pipe'
+  | 'overlapped'
+  | 'ignore'
+  | 'inherit'
+  | 'ipc'
+  | Stream
+  | number
+  | null
+  | undefined;
+
+/** Options of spawn(): those of `node:child_process`, and some of our own. */
+export interface SpawnOptions {
+  /** Working directory of the new process. Default: this process's. */
+  cwd?: string | URL | null | undefined;
+  /** Environment. Default: this process's. */
+  env?: EnvironmentOption | null | undefined;
+  /** argv[0]. Default: `file`. */
+  argv0?: string | undefined;
+  /** The child's descriptors, by number. Default `pipe` for 0 to 2; more than three are possible. */
+  stdio?: 'pipe' | 'overlapped' | 'ignore' | 'inherit' | readonly StdioOption[] | undefined;
+  /** Makes the process the leader of a session of its own: setsid(2). Default false. */
+  detached?: boolean | undefined;
+  /** User id and group id: setuid(2), setgid(2). Only with the image executor. */
+  uid?: number | undefined;
+  gid?: number | undefined;
+  /** How messages are serialised on an IPC channel. Default `json`. */
+  serialization?: 'json' | 'advanced' | undefined;
+  /** Runs the command through /bin/sh, or through the shell named. Default false. */
+  shell?: boolean | string | undefined;
+  /** Aborting ends the process with `killSignal`. */
+  signal?: AbortSignal | undefined;
+  /** Milliseconds after which the process is sent `killSignal`. Default 0: never. */
+  timeout?: number | undefined;
+  /** Default SIGTERM. */
+  killSignal?: NodeJS.Signals | number | undefined;
+  /** Accepted, and without effect on Linux. */
+  windowsHide?: boolean | undefined;
+  windowsVerbatimArguments?: boolean | undefined;
+  /** What runs the plan. Default `image`. */
+  executor?: Executor | undefined;
+}
+
+/** Names of spawn's options. */
+export const SPAWN_OPTIONS: readonly (keyof SpawnOptions)[] = [
+  'cwd',
+  'env',
+  'argv0',
+  'stdio',
+  'detached',
+  'uid',
+  'gid',
+  'serialization',
+  'shell',
+  'signal',
+  'timeout',
+  'killSignal',
+  'windowsHide',
+  'windowsVerbatimArguments',
+  'executor',
+];
+
+/**
+ * Starts a process, as `node:child_process`'s function of that name, without holding the thread
+ * for longer than the kernel takes to make a process that does not copy this one.
+ *
+ * Refuses what cannot work before anything is started. As Node's, it gives back a child without a
+ * pid, and emits `error`, when the file is not there or must not be executed; it throws for most
+ * other errors. What only the kernel finds out arrives as `error` in place of `spawn`.
+ */
+export function spawn(file: string, options?: SpawnOptions): ChildProcess;
+export function spawn(
+  file: string,
+  args?: readonly string[] | null,
+  options?: SpawnOptions,
+): ChildProcess;
+export function spawn(
+  file: string,
+  args?: readonly string[] | SpawnOptions | null,
+  options?: SpawnOptions,
+): ChildProcess {
+  const normal = normalize(file, args, options);
+  validateTimeout(normal.timeout);
+  validateAbortSignal(normal.signal, 'options.signal');
+  const killSignal = killSignalNumber(normal.killSignal);
+
+  const child = new ChildProcess();
+  start(child, normal);
+  if (normal.timeout) endAfter(child, normal.timeout, killSignal);
+  if (normal.signal) endOnAbort(child, normal.signal, killSignal);
+  return child;
+}
+
+/** Options with every value checked and every default filled in. */
+export interface NormalOptions extends HandleOptions {
+  readonly timeout: number | null | undefined;
+  readonly signal: AbortSignal | undefined;
+  readonly killSignal: unknown;
+}
+
+export function normalize(file: unknown, args: unknown, given: unknown): NormalOptions {
+  validateCString(file, 'file');
+  if (file.length === 0) throw invalidArgValue('file', file, 'cannot be empty');
+  let list: unknown[] = [];
+  if (Array.isArray(args)) list = args.slice();
+  else if (args !== undefined && args !== null) {
+    if (typeof args !== 'object') throw invalidArgType('args', 'of type object', args);
+    given = args;
+  }
+  for (let i = 0; i < list.length; i++) validateNoNul(list[i], `args[${i}]`);
+  if (given !== undefined) validateObject(given, 'options');
+  const options: Record<string, unknown> & SpawnOptions = { ...(given as SpawnOptions) };
+  checkOptions(options);
+
+  let command = file;
+  if (options.shell) {
+    validateNoNul(options.shell, 'options.shell');
+    list = ['-c', [file, ...list].join(' ')];
+    command = typeof options.shell === 'string' ? options.shell : '/bin/sh';
+  }
+  const env = environment(options.env);
+  const usesChannel = Array.isArray(options.stdio) && options.stdio.includes('ipc');
+  return {
+    ...options,
+    file: command,
+    args: [options.argv0 ?? command, ...list].map(String),
+    cwd: options.cwd == null ? undefined : pathOf(options.cwd, 'options.cwd'),
+    // Node adds the channel's variables to a list that is there.
+    envPairs: env !== 'inherit' ? [...env] : usesChannel ? pairs(process.env) : undefined,
+    detached: !!options.detached,
+  } as unknown as NormalOptions;
+}
+
+function checkOptions(options: Record<string, unknown> & SpawnOptions): void {
+  for (const name in options) {
+    // Node ignores options that it does not know, and programs rely on it; but not on this.
+    if (SPAWN_OPTIONS.includes(name as keyof SpawnOptions)) continue;
+    const lower = name.toLowerCase();
+    if (SPAWN_OPTIONS.some((known) => known.toLowerCase() === lower)) {
+      throw unknownOption(name, SPAWN_OPTIONS);
+    }
+  }
+  for (const name of ['detached', 'windowsHide', 'windowsVerbatimArguments'] as const) {
+    if (options[name] != null) validateBoolean(options[name], `options.${name}`);
+  }
+  for (const name of ['uid', 'gid'] as const) {
+    const id: unknown = options[name];
+    if (id != null && id !== (Number(id) | 0)) {
+      throw invalidArgType(`options.${name}`, 'int32', id);
+    }
+  }
+  const { shell, argv0, executor } = options;
+  if (shell != null && typeof shell !== 'boolean' && typeof shell !== 'string') {
+    throw invalidArgType('options.shell', 'one of type boolean or string', shell);
+  }
+  if (argv0 != null) validateCString(argv0, 'options.argv0');
+  if (executor !== undefined && !EXECUTORS.includes(executor)) {
+    throw invalidArgValue('options.executor', executor, `must be one of: ${EXECUTORS.join(', ')}`);
+  }
+  if (executor === 'direct' && (options.uid != null || options.gid != null)) {
+    const reason = 'must be image where credentials change: direct shares memory with the child';
+    throw invalidArgValue('options.executor', executor, reason);
+  }
+}
+
+/** A path given as a string or as a file: URL. */
+export function pathOf(value: unknown, name: string): string {
+  if (value instanceof URL) return fileURLToPath(value);
+  if (typeof value !== 'string') {
+    throw invalidArgType(name, 'of type string or an instance of Buffer or URL', value);
+  }
+  validateNoNul(value, name);
+  return value;
+}
+
+function endAfter(child: ChildProcess, timeout: number, signal: number | undefined): void {
+  const timer = setTimeout(() => tryKill(child, signal), timeout);
+  child.once('exit', () => clearTimeout(timer));
+  child.once('error', () => {
+    if (child.pid === undefined) clearTimeout(timer);
+  });
+}
+
+function endOnAbort(child: ChildProcess, signal: AbortSignal, kill: number | undefined): void {
+  const abort = (): void => {
+    if (tryKill(child, kill)) child.emit('error', abortError(signal.reason));
+  };
+  if (signal.aborted) {
+    process.nextTick(abort);
+    return;
+  }
+  const listening = addAbortListener(signal, abort);
+  child.once('exit', () => listening[Symbol.dispose]());
+}
+
+function tryKill(child: ChildProcess, signal: number | undefined): boolean {
+  try {
+    return child.kill(signal as NodeJS.Signals | undefined);
+  } catch (error) {
+    child.emit('error', error);
+    return false;
+  }
+}
+
+/** The error that Node gives when a signal aborts something. */
+export function abortError(cause: unknown): Error {
+  const error = new Error('The operation was aborted', { cause });
+  return Object.assign(error, { name: 'AbortError', code: 'ABORT_ERR' });
+}

@@ -1,0 +1,101 @@
+import type { LaunchFailure } from '../errors.js';
+import type { Launched, PendingOutcome } from '../launch/launcher.js';
+import type { Engine } from './engine.js';
+import { type Exit, reap } from './exit.js';
+
+/** What a supervised process reports. Each is called at most once, and `ended` last. */
+export interface Reports {
+  /** The target runs. */
+  started(): void;
+  /** The plan failed; there is no process any more. */
+  failed(failure: LaunchFailure): void;
+  /** The process ended and was reaped. */
+  exited(exit: Exit | 'lost'): void;
+}
+
+/**
+ * Looks after a started process until it is reaped: reads its plan's outcome, sees its exit, and
+ * closes the descriptors that stand for it.
+ */
+export class Supervision {
+  readonly pid: number;
+  readonly #engine: Engine;
+  readonly #reports: Reports;
+  #pidfd: number;
+  #pending: PendingOutcome | null;
+  #referenced = false;
+
+  constructor(engine: Engine, launched: Launched, reports: Reports) {
+    this.pid = launched.pid;
+    this.#engine = engine;
+    this.#reports = reports;
+    this.#pidfd = launched.pidfd;
+    this.#pending = launched.pending;
+    engine.watcher.handle(this.#pidfd, () => this.#onExit());
+    if (this.#pending) engine.watcher.handle(this.#pending.fd, () => this.#onOutcome());
+    this.ref();
+  }
+
+  /** The pidfd; -1 once the process was reaped. */
+  get pidfd(): number {
+    return this.#pidfd;
+  }
+
+  get hasRef(): boolean {
+    return this.#referenced;
+  }
+
+  /** Sends a signal; 0, or a negated error number. Cannot hit another process. */
+  kill(signal: number): number {
+    return this.#engine.kernel.call('pidfd_send_signal', this.#pidfd, signal);
+  }
+
+  ref(): void {
+    if (this.#referenced || this.#pidfd < 0) return;
+    this.#referenced = true;
+    this.#engine.watcher.ref();
+  }
+
+  unref(): void {
+    if (!this.#referenced) return;
+    this.#referenced = false;
+    this.#engine.watcher.unref();
+  }
+
+  #onOutcome(): void {
+    const pending = this.#pending;
+    if (pending === null) return;
+    const { kernel, watcher } = this.#engine;
+    const { memory, scratchAt, scratchAddress } = kernel;
+    const size = kernel.call('read', pending.fd, scratchAddress, 2 * memory.wordSize);
+    if (size < 0) return;
+    const address = memory.word(scratchAt);
+    const result = memory.signedWord(scratchAt + memory.wordSize);
+    this.#pending = null;
+    watcher.release(pending.fd);
+    if (size === 0) {
+      this.#reports.started();
+      return;
+    }
+    // It wrote its record and is about to exit.
+    reap(kernel, this.#pidfd, true);
+    this.#close();
+    this.#reports.failed(pending.explain(address, result));
+  }
+
+  #onExit(): void {
+    // The outcome comes first, also if both are there at once.
+    this.#onOutcome();
+    if (this.#pidfd < 0) return;
+    const exit = reap(this.#engine.kernel, this.#pidfd);
+    if (exit === null) return;
+    this.#close();
+    this.#reports.exited(exit);
+  }
+
+  #close(): void {
+    this.#engine.watcher.release(this.#pidfd);
+    this.#pidfd = -1;
+    this.unref();
+  }
+}

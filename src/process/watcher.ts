@@ -1,0 +1,168 @@
+import { Socket } from 'node:net';
+import { LaunchError } from '../errors.js';
+import { tableWord } from '../launch/binding.js';
+import { Kernel } from '../launch/kernel.js';
+import { LoadedProgram } from '../launch/loaded-program.js';
+import type { WatchSet } from '../launch/launcher.js';
+import {
+  EAGAIN,
+  ENOMEM,
+  EPOLL_CLOEXEC,
+  EPOLL_CTL_DEL,
+  EPOLL_CTL_MOD,
+  EPOLLIN,
+  EPOLLONESHOT,
+  O_CLOEXEC,
+  O_NONBLOCK,
+} from '../plan/constants.js';
+import { ProgramBuilder } from '../program/builder.js';
+import type { Place } from '../program/instruction.js';
+import { layoutOf, link, offsetOf } from '../program/link.js';
+import { joinProgram, RECORD, RECORD_WORDS, waiterProgram } from './waiter-program.js';
+
+/** Events that one system call fetches. */
+const BATCH = 64;
+
+/**
+ * The descriptors that this thread watches: pidfds of its children, and error pipes. Its part of
+ * the process's waiter, whose wake-up pipe it reads as a stream like any other.
+ */
+export class Watcher implements WatchSet {
+  readonly epoll: number;
+  readonly live: number;
+  readonly #kernel: Kernel;
+  readonly #waiterEpoll: number;
+  readonly #record: number;
+  readonly #stream: Socket;
+  readonly #handlers = new Map<number, () => void>();
+  readonly #release: LoadedProgram;
+  readonly #releaseAt: readonly number[];
+  #references = 0;
+
+  constructor(kernel: Kernel) {
+    this.#kernel = kernel;
+    const { wordSize } = kernel.binding.machine;
+    this.epoll = must(kernel.call('epoll_create1', EPOLL_CLOEXEC), 'epoll_create1');
+    const pipe = kernel.call('pipe2', kernel.scratchAddress, O_CLOEXEC | O_NONBLOCK);
+    if (pipe < 0) kernel.call('close', this.epoll);
+    must(pipe, 'pipe2');
+    const read = kernel.memory.int32(kernel.scratchAt);
+    const write = kernel.memory.int32(kernel.scratchAt + 4);
+    this.#record = kernel.callFunction('calloc', RECORD_WORDS, wordSize);
+    this.live = this.#record + RECORD.live * wordSize;
+    try {
+      if (this.#record === 0) {
+        throw new LaunchError({ errno: ENOMEM, syscall: 'calloc', step: 'start waiter' });
+      }
+      kernel.store(this.#record + RECORD.pipe * wordSize, write);
+      kernel.store(this.#record + RECORD.epoll * wordSize, this.epoll);
+      this.#waiterEpoll = join(kernel, this.#record, this.epoll, write);
+    } catch (error) {
+      kernel.callFunction('free', this.#record);
+      for (const fd of [this.epoll, read, write]) kernel.call('close', fd);
+      throw error;
+    }
+    // From here on the record, the set and the write end belong to the waiter.
+    this.#stream = new Socket({
+      fd: read,
+      readable: true,
+      writable: false,
+      onread: { buffer: Buffer.alloc(256), callback: () => this.#wake() },
+    } as ConstructorParameters<typeof Socket>[0]);
+    this.#stream.resume();
+    this.#stream.unref();
+
+    const b = new ProgramBuilder(wordSize);
+    const del = b.syscall('epoll_ctl', [this.epoll, EPOLL_CTL_DEL, 0, 0]);
+    const close = b.syscall('close', [0]);
+    b.add(-1, this.live);
+    b.halt();
+    this.#release = new LoadedProgram(kernel.binding, b.build());
+    this.#releaseAt = [b.argumentOf(del, 2), b.argumentOf(close, 0)].map((place) =>
+      this.#release.at(place),
+    );
+  }
+
+  /** Calls `handler` whenever `fd`, which is in the set, is readable. */
+  handle(fd: number, handler: () => void): void {
+    this.#handlers.set(fd, handler);
+  }
+
+  release(fd: number): void {
+    this.#handlers.delete(fd);
+    for (const at of this.#releaseAt) this.#release.memory.setWord(at, fd);
+    this.#release.run();
+  }
+
+  /** While there are more calls of ref than of unref, the event loop stays alive. */
+  ref(): void {
+    if (++this.#references === 1) this.#stream.ref();
+  }
+
+  unref(): void {
+    if (--this.#references === 0) this.#stream.unref();
+  }
+
+  #wake(): boolean {
+    const kernel = this.#kernel;
+    const { size, data } = kernel.binding.machine.structs.epollEvent;
+    const { scratchAt, scratchAddress, memory } = kernel;
+    try {
+      for (let count = BATCH; count === BATCH; ) {
+        count = kernel.call('epoll_pwait', this.epoll, scratchAddress, BATCH, 0, 0, 8);
+        const ready: number[] = [];
+        for (let i = 0; i < count; i++) ready.push(memory.int32(scratchAt + i * size + data));
+        for (const fd of ready) this.#handlers.get(fd)?.();
+      }
+    } finally {
+      // The waiter has been told to report this set once.
+      const view = new DataView(kernel.scratch.buffer, kernel.scratch.byteOffset);
+      view.setUint32(0, EPOLLIN | EPOLLONESHOT, true);
+      view.setBigUint64(data, BigInt(this.#record), true);
+      kernel.call('epoll_ctl', this.#waiterEpoll, EPOLL_CTL_MOD, this.epoll, scratchAddress);
+    }
+    return true;
+  }
+}
+
+/** Puts the thread's set and pipe under the waiter, which is started if need be. */
+function join(kernel: Kernel, record: number, set: number, pipe: number): number {
+  const { machine, functions } = kernel.binding;
+  const { wordSize } = machine;
+  // The waiter outlives this thread, so its program stands in memory of its own.
+  const waiter = waiterProgram(machine);
+  const { size } = layoutOf(waiter.program, wordSize);
+  const address = kernel.callFunction('calloc', size, 1);
+  const bytes = new Uint8Array(size);
+  const layout = link(waiter.program, machine, address, bytes, functions);
+  kernel.copyOut(bytes, address);
+  const inWaiter = (place: Place): number => address + offsetOf(place, layout, wordSize);
+
+  const { program, epoll, started, failure } = joinProgram(machine, {
+    lock: tableWord(kernel.binding, 'lock'),
+    waiter: tableWord(kernel.binding, 'waiter'),
+    run: functions.get('run') as number,
+    waiterEntry: address + layout.code,
+    waiterEpoll: waiter.epoll.map(inWaiter),
+    record,
+    set,
+    pipe,
+  });
+  const loaded = new LoadedProgram(kernel.binding, program);
+  loaded.run();
+  const { memory } = loaded;
+  if (memory.word(loaded.at(started)) === 0) kernel.callFunction('free', address);
+  const at = loaded.at(failure);
+  const errno = memory.word(at) === 0 ? 0 : -memory.signedWord(at + wordSize);
+  const waiterEpoll = memory.signedWord(loaded.at(epoll));
+  if (errno !== 0 || waiterEpoll < 0) {
+    const syscall = errno === 0 ? 'pthread_create' : 'epoll_ctl';
+    throw new LaunchError({ errno: errno || EAGAIN, syscall, step: 'start waiter' });
+  }
+  return waiterEpoll;
+}
+
+function must(result: number, syscall: string): number {
+  if (result < 0) throw new LaunchError({ errno: -result, syscall, step: 'start waiter' });
+  return result;
+}

@@ -1,0 +1,134 @@
+import { InternalError } from '../errors.js';
+import {
+  HEADER_WORDS,
+  INSTRUCTION_WORDS,
+  OP,
+  type Operand,
+  type Place,
+  type Program,
+  WORD,
+} from './instruction.js';
+
+/** What the linker must know of a machine. */
+export interface LinkTarget {
+  readonly wordSize: 4 | 8;
+  /** Number of a syscall; throws if the machine has none of that name. */
+  syscallNumber(name: string): number;
+}
+
+/** Where the parts of a linked program are, in bytes from its start. */
+export interface Layout {
+  readonly code: number;
+  /** One word that takes the results nobody asked for. */
+  readonly scratch: number;
+  readonly data: number;
+  readonly size: number;
+}
+
+export function layoutOf(program: Program, wordSize: number): Layout {
+  const code = HEADER_WORDS * wordSize;
+  const scratch = code + program.instructions.length * INSTRUCTION_WORDS * wordSize;
+  const data = alignUp(scratch + wordSize, 16);
+  return { code, scratch, data, size: alignUp(data + program.data.length, wordSize) };
+}
+
+function alignUp(value: number, alignment: number): number {
+  return Math.ceil(value / alignment) * alignment;
+}
+
+/** Offset of a place from the start of the linked program. */
+export function offsetOf(place: Place, layout: Layout, wordSize: number): number {
+  switch (place.section) {
+    case 'header':
+      return place.offset * wordSize;
+    case 'code':
+      return layout.code + place.offset * wordSize;
+    case 'data':
+      return layout.data + place.offset;
+  }
+}
+
+/**
+ * Writes `program` into `memory` as it has to stand when the start of `memory` is at address
+ * `base`. `functions` gives the addresses of C functions, for programs that call some.
+ * `memory` must be aligned to a word and hold at least `layoutOf(program).size` bytes.
+ *
+ * Every address that is written points into the program's own memory, unless it was given as a
+ * number: an operand outside of it is an InternalError.
+ */
+export function link(
+  program: Program,
+  target: LinkTarget,
+  base: number,
+  memory: Uint8Array,
+  functions?: ReadonlyMap<string, number>,
+): Layout {
+  const { wordSize } = target;
+  const layout = layoutOf(program, wordSize);
+  if (memory.length < layout.size) throw new InternalError('the program does not fit its memory');
+  const words = new Uint32Array(memory.buffer, memory.byteOffset, layout.size >> 2);
+  const wide = wordSize === 8;
+  words.fill(0);
+
+  const put = (word: number, value: number): void => {
+    if (wide) {
+      words[word * 2] = value | 0;
+      words[word * 2 + 1] = value < 0 ? high(value) : value > 0xffffffff ? high(value) : 0;
+    } else words[word] = value | 0;
+  };
+  const resolve = (operand: Operand): number => {
+    if (typeof operand === 'number') return operand;
+    const offset = offsetOf(operand, layout, wordSize);
+    if (!(offset >= 0 && offset < layout.size)) {
+      throw new InternalError('an operand points outside the program');
+    }
+    return base + offset;
+  };
+
+  const { instructions } = program;
+  const codeWord = layout.code / wordSize;
+  const stride = INSTRUCTION_WORDS * wordSize;
+  for (let i = 0; i < instructions.length; i++) {
+    const instruction = instructions[i] as (typeof instructions)[number];
+    const at = codeWord + i * INSTRUCTION_WORDS;
+    put(at + WORD.op, OP[instruction.op]);
+    if (instruction.op === 'syscall') {
+      put(at + WORD.number, target.syscallNumber(instruction.name));
+    } else if (instruction.op === 'call') {
+      const address = functions?.get(instruction.name);
+      if (!address) throw new InternalError(`${instruction.name} is not exported by the host`);
+      put(at + WORD.number, address);
+    }
+    const { args } = instruction;
+    if (args.length > 6) throw new InternalError('an instruction has at most six arguments');
+    for (let a = 0; a < args.length; a++) {
+      put(at + WORD.argument + a, resolve(args[a] as Operand));
+    }
+    const { result } = instruction;
+    put(at + WORD.result, result === null ? base + layout.scratch : resolve(result));
+    const next = instruction.target === null ? i + 1 : instruction.target.index;
+    if (next < 0 || (next >= instructions.length && instruction.target !== null)) {
+      throw new InternalError('an instruction leads outside the program');
+    }
+    put(at + WORD.target, base + layout.code + next * stride);
+  }
+  memory.set(program.data, layout.data);
+  for (const { at, place } of program.pointers) {
+    if (at < 0 || at + wordSize > program.data.length) {
+      throw new InternalError('a pointer lies outside the data');
+    }
+    put((layout.data + at) / wordSize, resolve(place));
+  }
+  return layout;
+}
+
+function high(value: number): number {
+  return Math.floor(value / 0x100000000) | 0;
+}
+
+/** The instruction at `address` in a program that was linked at `base`, or undefined. */
+export function instructionAt(program: Program, wordSize: number, base: number, address: number) {
+  const offset = address - base - HEADER_WORDS * wordSize;
+  const index = offset / (INSTRUCTION_WORDS * wordSize);
+  return Number.isInteger(index) ? program.instructions[index] : undefined;
+}

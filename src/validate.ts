@@ -1,0 +1,120 @@
+import { constants } from 'node:os';
+import { invalidArgType, invalidArgValue, outOfRange, unknownOption, unknownSignal } from './errors.js';
+import type { SignalSet } from './plan/plan.js';
+
+/** Checks of what callers pass, with the errors that Node gives for the same. */
+
+export function validateString(value: unknown, name: string): asserts value is string {
+  if (typeof value !== 'string') throw invalidArgType(name, 'of type string', value);
+}
+
+/** A string that becomes a C string. */
+export function validateNoNul(value: unknown, name: string): void {
+  if (typeof value === 'string' && value.includes('\0')) {
+    throw invalidArgValue(name, value, 'must be a string without null bytes');
+  }
+}
+
+export function validateCString(value: unknown, name: string): asserts value is string {
+  validateString(value, name);
+  validateNoNul(value, name);
+}
+
+export function validateBoolean(value: unknown, name: string): asserts value is boolean {
+  if (typeof value !== 'boolean') throw invalidArgType(name, 'of type boolean', value);
+}
+
+export function validateObject(value: unknown, name: string): asserts value is object {
+  if (value === null || Array.isArray(value) || typeof value !== 'object') {
+    throw invalidArgType(name, 'of type object', value);
+  }
+}
+
+export function validateArray(value: unknown, name: string): asserts value is readonly unknown[] {
+  if (!Array.isArray(value)) throw invalidArgType(name, 'an instance of Array', value);
+}
+
+export function validateInteger(
+  value: unknown,
+  name: string,
+  min = Number.MIN_SAFE_INTEGER,
+  max = Number.MAX_SAFE_INTEGER,
+): asserts value is number {
+  if (typeof value !== 'number') throw invalidArgType(name, 'of type number', value);
+  if (!Number.isInteger(value)) throw outOfRange(name, 'an integer', value);
+  if (value < min || value > max) throw outOfRange(name, `>= ${min} && <= ${max}`, value);
+}
+
+/** A number that can be a descriptor. */
+export function validateDescriptor(value: unknown, name: string): asserts value is number {
+  validateInteger(value, name, 0, 0x7fffffff);
+}
+
+/** Milliseconds, or nothing. */
+export function validateTimeout(value: unknown): asserts value is number | null | undefined {
+  if (value !== undefined && value !== null && !(Number.isInteger(value) && Number(value) >= 0)) {
+    throw outOfRange('timeout', 'an unsigned integer', value);
+  }
+}
+
+export function validateMaxBuffer(value: unknown): void {
+  if (value !== undefined && value !== null && !(typeof value === 'number' && value >= 0)) {
+    throw outOfRange('options.maxBuffer', 'a positive number', value);
+  }
+}
+
+export function validateAbortSignal(value: unknown, name: string): void {
+  if (value === undefined) return;
+  if (value === null || typeof value !== 'object' || !('aborted' in value)) {
+    throw invalidArgType(name, 'an instance of AbortSignal', value);
+  }
+}
+
+/** Refuses options that do not exist. */
+export function validateOptionNames(options: object, known: readonly string[]): void {
+  for (const name of Object.keys(options)) {
+    if (!known.includes(name)) throw unknownOption(name, known);
+  }
+}
+
+const SIGNALS: Readonly<Record<string, number>> = constants.signals;
+const SIGNAL_NUMBERS = new Set(Object.values(SIGNALS));
+
+/** Number of a signal given by name or number; only those that Node knows. */
+export function signalNumber(signal: unknown): number {
+  if (typeof signal === 'number' && SIGNAL_NUMBERS.has(signal)) return signal;
+  if (typeof signal === 'string') {
+    const number = Object.hasOwn(SIGNALS, signal) ? SIGNALS[signal] : SIGNALS[signal.toUpperCase()];
+    if (number !== undefined) return number;
+  }
+  throw unknownSignal(signal);
+}
+
+/** Number of an optional `killSignal`. */
+export function killSignalNumber(signal: unknown): number | undefined {
+  if (typeof signal === 'string' || typeof signal === 'number') return signalNumber(signal);
+  if (signal === undefined || signal === null) return undefined;
+  throw invalidArgType('options.killSignal', 'one of type string or number', signal);
+}
+
+/** A set from signals given by name, or by number from 1 to 64. */
+export function signalSet(signals: unknown, name: string): SignalSet {
+  validateArray(signals, name);
+  const set: [number, number] = [0, 0];
+  for (const signal of signals) {
+    const valid = Number.isInteger(signal) && Number(signal) >= 1 && Number(signal) <= 64;
+    const number = valid ? Number(signal) : signalNumber(signal);
+    const half = number <= 32 ? 0 : 1;
+    set[half] = (set[half] | (1 << ((number - 1) % 32))) >>> 0;
+  }
+  return set;
+}
+
+/** Name of a signal number, as Node writes it. */
+export function signalName(number: number): NodeJS.Signals {
+  for (const name in SIGNALS) {
+    if (SIGNALS[name] === number) return name as NodeJS.Signals;
+  }
+  // A real-time signal; Node's type knows no name for those.
+  return `SIGRT${number}` as NodeJS.Signals;
+}
