@@ -7,7 +7,8 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const tsc = join(root, 'node_modules', '.bin', 'tsc');
-for (const folder of ['dist', 'build']) rmSync(join(root, folder), { recursive: true, force: true });
+for (const folder of ['dist', 'build'])
+  rmSync(join(root, folder), { recursive: true, force: true });
 for (const project of ['tsconfig.build.json', 'tsconfig.json']) {
   execFileSync(tsc, ['-p', join(root, project)], { cwd: root, stdio: 'inherit' });
 }
@@ -18,7 +19,10 @@ const { MACHINES } = await load('machine/index.js');
 for (const machine of Object.values(MACHINES)) {
   for (const folder of ['dist', 'build/src']) {
     mkdirSync(join(root, folder, 'binding'), { recursive: true });
-    writeFileSync(join(root, folder, 'binding', bindingFileName(machine)), bindingImage(machine).bytes);
+    writeFileSync(
+      join(root, folder, 'binding', bindingFileName(machine)),
+      bindingImage(machine).bytes,
+    );
   }
 }
 chmodSync(join(root, 'dist/cli/main.js'), 0o755);

@@ -1,3 +1,9 @@
-export * from './errors.js';
-export { ChildProcess } from './process/child-process.js';
-export { spawn } from './process/spawn.js';
+export { InternalError, LaunchError, UnsupportedError } from './errors.js';
+export type { Executor } from './launch/executor.js';
+export type { FileAction } from './plan/plan.js';
+export { ChildProcess, type SpawnError } from './process/child-process.js';
+export type { EnvironmentOption } from './process/environment.js';
+export type { Exit, ResourceUsage } from './process/exit.js';
+export { type LaunchedProcess, type LaunchOptions, launch } from './process/launch.js';
+export { RunError, type RunOptions, type RunResult, run } from './process/run.js';
+export { type SpawnOptions, type StdioOption, spawn } from './process/spawn.js';

@@ -1,5 +1,11 @@
 import { constants } from 'node:os';
-import { invalidArgType, invalidArgValue, outOfRange, unknownOption, unknownSignal } from './errors.js';
+import {
+  invalidArgType,
+  invalidArgValue,
+  outOfRange,
+  unknownOption,
+  unknownSignal,
+} from './errors.js';
 import type { SignalSet } from './plan/plan.js';
 
 /** Checks of what callers pass, with the errors that Node gives for the same. */

@@ -25,19 +25,19 @@ export const HELPER_NAME = 'safeexec';
 /** The words of a launch program that its caller sets before, or reads after, a run. */
 export interface LaunchPlaces {
   /** image: flags of memfd_create(2), and the image with its size. */
-  readonly memfdFlags: Place;
-  readonly image: Place;
-  readonly imageSize: Place;
+  readonly memfdFlags: Place | null;
+  readonly image: Place | null;
+  readonly imageSize: Place | null;
   /** image: the vectors for the helper. */
-  readonly argv: Place;
-  readonly envp: Place;
+  readonly argv: Place | null;
+  readonly envp: Place | null;
   /** direct: address of the plan's first instruction. */
-  readonly plan: Place;
+  readonly plan: Place | null;
   /** The descriptors that must reach the new process: address of a list of words, and its end. */
   readonly descriptors: Place;
   readonly descriptorsEnd: Place;
   readonly errorRead: Place;
-  readonly errorWrite: readonly Place[];
+  readonly errorWrite: readonly [Place, Place];
   /** To be -1 before a run. */
   readonly memfd: Place;
   /** To be -1 before a run; -1 after it if no child was started. */
@@ -182,23 +182,21 @@ export function launchProgram(machine: Machine, direct: boolean, site: WatchSite
     });
   }
   b.place(childFails);
-  const report = b.syscall('write', [
-    -1,
-    b.wordOf(b.position, WORD.failedAt),
-    2 * wordSize,
-  ]);
+  const report = b.syscall('write', [-1, b.wordOf(b.position, WORD.failedAt), 2 * wordSize]);
   b.syscall('exit_group', [127]);
 
   const failedAt = (label: { index: number }): Place => b.wordOf(label.index, WORD.failedAt);
+  const imageOnly = (index: number, argument: number): Place | null =>
+    direct ? null : b.argumentOf(index, argument);
   return {
     program: b.build(),
     places: {
-      memfdFlags: b.argumentOf(create, 1),
-      image: b.argumentOf(write, 1),
-      imageSize: b.argumentOf(write, 2),
-      argv: b.argumentOf(execveat, 2),
-      envp: b.argumentOf(execveat, 3),
-      plan: b.wordOf(given.index, WORD.target),
+      memfdFlags: imageOnly(create, 1),
+      image: imageOnly(write, 1),
+      imageSize: imageOnly(write, 2),
+      argv: imageOnly(execveat, 2),
+      envp: imageOnly(execveat, 3),
+      plan: direct ? b.wordOf(given.index, WORD.target) : null,
       descriptors: b.argumentOf(next, 0),
       descriptorsEnd: b.argumentOf(again, 1),
       errorRead: b.argumentOf(read, 0),

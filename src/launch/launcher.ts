@@ -13,7 +13,7 @@ import {
   WEXITED,
 } from '../plan/constants.js';
 import { followDescriptors, highestTarget, type Plan } from '../plan/plan.js';
-import { HEADER, HEADER_WORDS } from '../program/instruction.js';
+import { HEADER, HEADER_WORDS, type Program } from '../program/instruction.js';
 import { instructionAt, layoutOf, link } from '../program/link.js';
 import { checkArgumentSize } from './argument-size.js';
 import { type ErrorPipe, openErrorPipe } from './error-pipe.js';
@@ -57,6 +57,9 @@ export interface WatchSet extends WatchSite {
 /** Bytes at the start of the arena that the binding uses for itself. */
 const ARENA_START = 64;
 
+/** How many plans a thread keeps, and for each how many compiled forms. */
+const KEPT_PLANS = 64;
+
 /** Starts processes for one thread, one at a time. */
 export class Launcher {
   readonly #kernel: Kernel;
@@ -64,6 +67,7 @@ export class Launcher {
   readonly #template: ImageTemplate;
   readonly #memfdFlags: number;
   readonly #starts: Partial<Record<Executor, Start>> = {};
+  readonly #studied = new Map<string, StudiedPlan>();
   #arena: Memory;
 
   constructor(kernel: Kernel, watch: WatchSet) {
@@ -78,11 +82,11 @@ export class Launcher {
   launch(request: LaunchRequest): Launched {
     const { plan, wait } = request;
     checkArgumentSize(this.#kernel, request.argv, request.env, plan.exec.file);
-    const { sources } = followDescriptors(plan.steps, []);
-    const pipe = openErrorPipe(this.#kernel, highestTarget(plan), wait);
+    const studied = this.#study(plan);
+    const pipe = openErrorPipe(this.#kernel, studied.highest, wait);
     let prepared: Prepared;
     try {
-      prepared = this.#prepare(request, pipe, [...sources]);
+      prepared = this.#prepare(request, pipe, studied);
     } catch (error) {
       this.#kernel.call('close', pipe.read);
       this.#kernel.call('close', pipe.write);
@@ -93,56 +97,49 @@ export class Launcher {
   }
 
   /** Writes all that the new process needs into the arena. */
-  #prepare({ plan, argv, env, executor }: LaunchRequest, pipe: ErrorPipe, sources: number[]) {
+  #prepare(
+    { plan, argv, env, executor }: LaunchRequest,
+    pipe: ErrorPipe,
+    studied: StudiedPlan,
+  ): Prepared {
     const { machine } = this.#kernel.binding;
     const { wordSize } = machine;
     const image = executor === 'image';
-    const program = compile(plan, {
-      machine,
-      executor,
-      errorPipe: pipe.write,
-      argumentCount: argv.length,
-    });
-    const programSize = layoutOf(program, wordSize).size;
-    const given = image ? [...sources, pipe.write] : sources;
+    const { program, bytes } = this.#compile(plan, studied, executor, pipe.write, argv.length);
+    const given = image ? [...studied.sources, pipe.write] : studied.sources;
     const pairs = env === 'inherit' ? [] : env;
 
     // The arena: the list of descriptors, the vectors, then the image, or the plan alone.
     const vectorsAt = ARENA_START + given.length * wordSize;
-    const head = image ? this.#template.head.length : 0;
-    const room = vectorsAt + vectorsSize(argv, pairs, wordSize) + 64 + head + programSize;
+    const room = vectorsAt + vectorsSize(argv, pairs, wordSize) + 64 + bytes.length;
     if (this.#arena.bytes.length < room) this.#arena = this.#allocate(room * 2);
     const arena = this.#arena;
-    given.forEach((fd, i) => {
-      arena.setWord(ARENA_START + i * wordSize, fd);
-    });
+    for (let i = 0; i < given.length; i++) {
+      arena.setWord(ARENA_START + i * wordSize, given[i] as number);
+    }
     const vectors = writeVectors(arena, vectorsAt, argv, pairs);
     const envp = env === 'inherit' ? this.#ownEnvironment() : vectors.envp;
-    const imageAt = alignUp(vectors.end, 64);
-    const programAt = imageAt + head;
-    const base = image ? this.#template.programAddress : arena.address + programAt;
-    link(program, machine, base, arena.bytes.subarray(programAt));
+    const at = alignUp(vectors.end, 64);
+    const address = arena.address + at;
+    if (image) arena.bytes.set(bytes, at);
+    else link(program, machine, address, arena.bytes.subarray(at));
+    const base = image ? this.#template.programAddress : address;
 
     const start = this.#start(executor);
-    const common = {
+    if (!image) {
+      // As if the word before argv were the stack pointer.
+      arena.setWord(at + HEADER.stack * wordSize, vectors.argv - wordSize);
+      arena.setWord(at + HEADER.env * wordSize, envp);
+    }
+    const memfdFlags = this.#memfdFlags;
+    const input = {
       descriptors: arena.address + ARENA_START,
       descriptorsEnd: arena.address + vectorsAt,
       errorRead: pipe.read,
       errorWrite: pipe.write,
+      image: image ? { memfdFlags, address, size: bytes.length, argv: vectors.argv, envp } : null,
+      plan: image ? 0 : address + HEADER_WORDS * wordSize,
     };
-    let input: StartInput;
-    if (image) {
-      const bytes = arena.bytes.subarray(imageAt);
-      const imageSize = writeImageHead(this.#template, wordSize, programSize, bytes);
-      const { argv } = vectors;
-      const address = arena.address + imageAt;
-      input = { ...common, memfdFlags: this.#memfdFlags, image: address, imageSize, argv, envp };
-    } else {
-      // As if the word before argv were the stack pointer.
-      arena.setWord(programAt + HEADER.stack * wordSize, vectors.argv - wordSize);
-      arena.setWord(programAt + HEADER.env * wordSize, envp);
-      input = { ...common, plan: arena.address + programAt + HEADER_WORDS * wordSize };
-    }
     const explain = (address: number, result: number): LaunchFailure => {
       const instruction = instructionAt(program, wordSize, base, address);
       if (instruction) return failureOf(instruction.name, instruction.step, result);
@@ -151,6 +148,45 @@ export class Launcher {
       return failure;
     };
     return { start, input, explain };
+  }
+
+  /** What a launch must know of a plan; of one with a key it is kept. */
+  #study(plan: Plan): StudiedPlan {
+    let studied = plan.key === undefined ? undefined : this.#studied.get(plan.key);
+    if (studied !== undefined) return studied;
+    const { sources } = followDescriptors(plan.steps, []);
+    studied = { sources: [...sources], highest: highestTarget(plan), compiled: new Map() };
+    if (plan.key !== undefined) {
+      if (this.#studied.size >= KEPT_PLANS) this.#studied.clear();
+      this.#studied.set(plan.key, studied);
+    }
+    return studied;
+  }
+
+  /** Compiles a plan, and for the image executor links it. */
+  #compile(
+    plan: Plan,
+    { compiled: kept }: StudiedPlan,
+    executor: Executor,
+    errorPipe: number,
+    argumentCount: number,
+  ): Compiled {
+    const key = `${executor} ${errorPipe} ${argumentCount}`;
+    let compiled = kept.get(key);
+    if (compiled !== undefined) return compiled;
+    const { machine } = this.#kernel.binding;
+    const program = compile(plan, { machine, executor, errorPipe, argumentCount });
+    const { size } = layoutOf(program, machine.wordSize);
+    const head = executor === 'image' ? this.#template.head.length : 0;
+    const bytes = new Uint8Array(head + size);
+    if (executor === 'image') {
+      writeImageHead(this.#template, machine.wordSize, size, bytes);
+      link(program, machine, this.#template.programAddress, bytes.subarray(head));
+    }
+    compiled = { program, bytes };
+    if (kept.size >= KEPT_PLANS) kept.clear();
+    kept.set(key, compiled);
+    return compiled;
   }
 
   #conclude(
@@ -211,6 +247,20 @@ export class Launcher {
     const { run, machine } = this.#kernel.binding;
     return new Memory(run, machine.wordSize, size);
   }
+}
+
+interface StudiedPlan {
+  /** The parent's descriptors that the plan uses. */
+  readonly sources: readonly number[];
+  /** The highest descriptor it names. */
+  readonly highest: number;
+  readonly compiled: Map<string, Compiled>;
+}
+
+interface Compiled {
+  readonly program: Program;
+  /** image: the whole file. direct: room for the plan, which is linked anew for each launch. */
+  readonly bytes: Uint8Array;
 }
 
 interface Prepared {

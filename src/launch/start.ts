@@ -1,25 +1,27 @@
-import type { Place, StepName } from '../program/instruction.js';
-import { instructionAt } from '../program/link.js';
 import type { LaunchFailure } from '../errors.js';
+import type { Place, Program, StepName } from '../program/instruction.js';
+import { instructionAt } from '../program/link.js';
 import type { Executor } from './executor.js';
 import type { Kernel } from './kernel.js';
 import { type LaunchPlaces, launchProgram, type WatchSite } from './launch-program.js';
 import { LoadedProgram } from './loaded-program.js';
 
-/** What a launch program is given for one run. Addresses, sizes and descriptors. */
+/** What a launch program is given for one run: addresses, sizes, descriptors. */
 export interface StartInput {
   readonly descriptors: number;
   readonly descriptorsEnd: number;
   readonly errorRead: number;
   readonly errorWrite: number;
-  /** image */
-  readonly memfdFlags?: number;
-  readonly image?: number;
-  readonly imageSize?: number;
-  readonly argv?: number;
-  readonly envp?: number;
-  /** direct */
-  readonly plan?: number;
+  /** The image, or null: the plan is run in this memory. */
+  readonly image: {
+    readonly memfdFlags: number;
+    readonly address: number;
+    readonly size: number;
+    readonly argv: number;
+    readonly envp: number;
+  } | null;
+  /** direct: address of the plan's first instruction. */
+  readonly plan: number;
 }
 
 export interface StartResult {
@@ -34,70 +36,84 @@ export interface StartResult {
   readonly record: readonly [number, number];
 }
 
+/** Byte offsets of the words of a launch program; -1 for those that it does not have. */
+type Offsets = Readonly<
+  Record<
+    Exclude<keyof LaunchPlaces, 'errorWrite' | 'failures'> | 'closeErrorWrite' | 'childErrorWrite',
+    number
+  >
+>;
+
 /** A launch program in memory, ready to run. */
 export class Start {
   readonly #loaded: LoadedProgram;
-  readonly #program;
-  readonly #at: Readonly<Record<keyof StartInput, readonly number[]>>;
-  readonly #results;
+  readonly #program: Program;
+  readonly #at: Offsets;
   readonly #failures: readonly number[];
 
   constructor(kernel: Kernel, executor: Executor, site: WatchSite) {
-    const { program, places } = launchProgram(kernel.binding.machine, executor === 'direct', site);
+    const direct = executor === 'direct';
+    const { program, places } = launchProgram(kernel.binding.machine, direct, site);
+    const loaded = new LoadedProgram(kernel.binding, program);
     this.#program = program;
-    this.#loaded = new LoadedProgram(kernel.binding, program);
-    const at = (place: Place): number => this.#loaded.at(place);
-    const one = (name: Exclude<keyof LaunchPlaces, 'errorWrite' | 'failures'>) => [at(places[name])];
-    const image = (name: 'memfdFlags' | 'image' | 'imageSize' | 'argv' | 'envp') =>
-      executor === 'image' ? one(name) : [];
+    this.#loaded = loaded;
+    const at = (place: Place | null): number => (place === null ? -1 : loaded.at(place));
+    const { unstarted, unwatched } = places.failures;
+    this.#failures = [...unstarted, unwatched].map(at);
     this.#at = {
-      descriptors: one('descriptors'),
-      descriptorsEnd: one('descriptorsEnd'),
-      errorRead: one('errorRead'),
-      errorWrite: places.errorWrite.map(at),
-      memfdFlags: image('memfdFlags'),
-      image: image('image'),
-      imageSize: image('imageSize'),
-      argv: image('argv'),
-      envp: image('envp'),
-      plan: executor === 'direct' ? one('plan') : [],
-    };
-    this.#results = {
+      memfdFlags: at(places.memfdFlags),
+      image: at(places.image),
+      imageSize: at(places.imageSize),
+      argv: at(places.argv),
+      envp: at(places.envp),
+      plan: at(places.plan),
+      descriptors: at(places.descriptors),
+      descriptorsEnd: at(places.descriptorsEnd),
+      errorRead: at(places.errorRead),
+      closeErrorWrite: at(places.errorWrite[0]),
+      childErrorWrite: at(places.errorWrite[1]),
       memfd: at(places.memfd),
       pid: at(places.pid),
       pidfd: at(places.pidfd),
       outcome: at(places.outcome),
       record: at(places.record),
     };
-    this.#failures = [...places.failures.unstarted, places.failures.unwatched].map(at);
   }
 
   run(input: StartInput): StartResult {
     const { memory } = this.#loaded;
-    const results = this.#results;
-    for (const name in input) {
-      const value = input[name as keyof StartInput] as number;
-      for (const at of this.#at[name as keyof StartInput]) memory.setWord(at, value);
+    const at = this.#at;
+    const { image } = input;
+    memory.setWord(at.descriptors, input.descriptors);
+    memory.setWord(at.descriptorsEnd, input.descriptorsEnd);
+    memory.setWord(at.errorRead, input.errorRead);
+    memory.setWord(at.closeErrorWrite, input.errorWrite);
+    memory.setWord(at.childErrorWrite, input.errorWrite);
+    if (image === null) memory.setWord(at.plan, input.plan);
+    else {
+      memory.setWord(at.memfdFlags, image.memfdFlags);
+      memory.setWord(at.image, image.address);
+      memory.setWord(at.imageSize, image.size);
+      memory.setWord(at.argv, image.argv);
+      memory.setWord(at.envp, image.envp);
     }
-    memory.setWord(results.memfd, -1);
-    memory.setWord(results.pid, -1);
-    for (const at of this.#failures) memory.setWord(at, 0);
+    memory.setWord(at.memfd, -1);
+    memory.setWord(at.pid, -1);
+    for (const failure of this.#failures) memory.setWord(failure, 0);
     this.#loaded.run();
 
     let failure: LaunchFailure | null = null;
-    for (const at of this.#failures) {
-      if (memory.word(at) !== 0) {
-        const result = memory.signedWord(at + memory.wordSize);
-        failure = this.explain(memory.word(at), result) ?? null;
-      }
+    for (const record of this.#failures) {
+      const address = memory.word(record);
+      if (address === 0) continue;
+      failure = this.explain(address, memory.signedWord(record + memory.wordSize)) ?? null;
     }
-    const { record } = results;
     return {
       failure,
-      pid: memory.signedWord(results.pid),
-      pidfd: memory.int32(results.pidfd),
-      outcome: memory.signedWord(results.outcome),
-      record: [memory.word(record), memory.signedWord(record + memory.wordSize)],
+      pid: memory.signedWord(at.pid),
+      pidfd: memory.int32(at.pidfd),
+      outcome: memory.signedWord(at.outcome),
+      record: [memory.word(at.record), memory.signedWord(at.record + memory.wordSize)],
     };
   }
 

@@ -67,6 +67,8 @@ export interface Exec {
 export interface Plan {
   readonly steps: readonly Step[];
   readonly exec: Exec;
+  /** Equal for plans that are equal: what was compiled for one of them serves all. */
+  readonly key?: string;
 }
 
 /** Whether a plan changes credentials, which must not happen in memory shared with the parent. */

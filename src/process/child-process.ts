@@ -3,7 +3,7 @@ import { EventEmitter } from 'node:events';
 import type { Readable, Writable } from 'node:stream';
 import { errnoCode, type LaunchFailure } from '../errors.js';
 import type { Exit, ResourceUsage } from './exit.js';
-import { type HandleOptions, ProcessHandle } from './handle.js';
+import { ProcessHandle, type StartOptions } from './handle.js';
 
 /** An error of a child process: Node's fields, and the step of the plan that failed. */
 export interface SpawnError extends NodeJS.ErrnoException {
@@ -27,6 +27,7 @@ interface Internals {
  * `spawn` is emitted once the target runs, which is known a moment after the call; when a step of
  * the plan fails, `error` comes in its place, and the error's `step` names it.
  */
+// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: the prototype of Node's is set below
 export class ChildProcess extends EventEmitter {
   /** What the process used; null until it was reaped. */
   resourceUsage: ResourceUsage | null = null;
@@ -100,13 +101,14 @@ export class ChildProcess extends EventEmitter {
 // Behind our own methods come Node's: spawn, kill, ref, unref, send … and `instanceof` holds.
 Object.setPrototypeOf(ChildProcess.prototype, NodeChildProcess.prototype);
 
+// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: the line above adds what this declares
 export interface ChildProcess extends Omit<NodeChildProcess, keyof EventEmitter> {}
 
 /** Starts the process of a child. Throws what Node's would, with the step. */
-export function start(child: ChildProcess, options: HandleOptions): void {
+export function start(child: ChildProcess, options: StartOptions): void {
   const { _handle: handle } = child as unknown as Internals;
   try {
-    (child as unknown as { spawn(options: HandleOptions): number }).spawn(options);
+    (child as unknown as { spawn(options: StartOptions): number }).spawn(options);
   } catch (error) {
     if (handle?.failure) annotate(error as SpawnError, handle.failure);
     throw error;

@@ -1,15 +1,14 @@
 import { AsyncResource } from 'node:async_hooks';
-import { constants } from 'node:os';
 import { LaunchError, type LaunchFailure } from '../errors.js';
 import type { Executor } from '../launch/executor.js';
 import type { Environment } from '../launch/vectors.js';
 import { ENOSYS } from '../plan/constants.js';
 import { ALL_SIGNALS, NO_SIGNALS, type Plan, type Step } from '../plan/plan.js';
-import { engine } from './engine.js';
+import { type Engine, engine } from './engine.js';
 import { searchPath } from './environment.js';
 import type { Exit, ResourceUsage } from './exit.js';
 import { candidatesFor, lookAhead } from './lookup.js';
-import { closeAll, openStdio, type StdioEntry } from './stdio.js';
+import { closeAll, openStdio, type Stdio, type StdioEntry } from './stdio.js';
 import { Supervision } from './supervision.js';
 
 /** What Node's ChildProcess hands to its process handle, and what ours takes beyond that. */
@@ -25,6 +24,12 @@ export interface HandleOptions {
   readonly gid?: number | null | undefined;
   readonly stdio: readonly StdioEntry[];
   readonly executor?: Executor | undefined;
+}
+
+/** The same before Node's ChildProcess has gone through `stdio`. */
+export interface StartOptions extends Omit<HandleOptions, 'stdio'> {
+  readonly stdio: unknown;
+  readonly serialization?: 'json' | 'advanced' | undefined;
 }
 
 /** What a handle tells its ChildProcess. */
@@ -60,50 +65,46 @@ export class ProcessHandle extends AsyncResource {
   /** Starts the process: 0, or a negated error number. */
   spawn(options: HandleOptions): number {
     const current = engine();
-    const { kernel, launcher } = current;
-    const env: Environment = options.envPairs ?? 'inherit';
-    const cwd = options.cwd ?? undefined;
-    const { file } = options;
+    let stdio: Stdio | undefined;
     try {
-      let candidates = candidatesFor(file, file.includes('/') ? '' : searchPath(env));
-      const found = lookAhead(kernel, candidates, file, cwd);
-      if (!('index' in found)) throw new LaunchError(found);
-      candidates = candidates.slice(found.index);
-
-      const stdio = openStdio(kernel, options.stdio);
-      let left = [...stdio.ours];
-      try {
-        const plan = spawnPlan(options, candidates, stdio.map, stdio.opens);
-        const executor = options.executor ?? 'image';
-        const launched = launcher.launch({ plan, argv: options.args, env, executor, wait: false });
-        this.pid = launched.pid;
-        this.pending = launched.pending !== null;
-        this.#supervision = new Supervision(current, launched, {
-          started: () => {
-            this.pending = false;
-            this.runInAsyncScope(() => this.#events.spawned());
-          },
-          failed: (failure) => this.#ended(null, failure),
-          exited: (exit) => this.#ended(exit, null),
-        });
-        for (const { fd, handle } of stdio.ours) {
-          if (handle.open(fd) === 0) left = left.filter((end) => end.fd !== fd);
-          else this.kill(constants.signals.SIGKILL);
-        }
-      } finally {
-        closeAll(kernel, stdio.theirs);
-        closeAll(
-          kernel,
-          left.map(({ fd }) => fd),
-        );
-      }
+      stdio = openStdio(current.kernel, options.stdio);
+      this.#launch(current, options, stdio);
       return 0;
     } catch (error) {
       if (!(error instanceof LaunchError)) throw error;
       const { errno, syscall, step, path } = error;
       this.failure = { errno: -errno, syscall, step, path };
       return errno;
+    } finally {
+      if (stdio !== undefined) {
+        closeAll(current.kernel, stdio.theirs);
+        // Also after a failure: the child's streams are there in any case, and end at once.
+        for (const { fd, handle } of stdio.ours) {
+          if (handle.open(fd) !== 0) closeAll(current.kernel, [fd]);
+        }
+      }
     }
+  }
+
+  #launch(current: Engine, options: HandleOptions, { map, opens }: Stdio): void {
+    const { file, args, executor = 'image' } = options;
+    const env: Environment = options.envPairs ?? 'inherit';
+    let candidates = candidatesFor(file, file.includes('/') ? '' : searchPath(env));
+    const found = lookAhead(current.kernel, candidates, file, options.cwd ?? undefined);
+    if (!('index' in found)) throw new LaunchError(found);
+    candidates = candidates.slice(found.index);
+    const plan = spawnPlan(options, candidates, map, opens);
+    const launched = current.launcher.launch({ plan, argv: args, env, executor, wait: false });
+    this.pid = launched.pid;
+    this.pending = launched.pending !== null;
+    this.#supervision = new Supervision(current, launched, {
+      started: () => {
+        this.pending = false;
+        this.runInAsyncScope(() => this.#events.spawned());
+      },
+      failed: (failure) => this.#ended(null, failure),
+      exited: (exit) => this.#ended(exit, null),
+    });
   }
 
   kill(signal: number): number {
@@ -137,6 +138,10 @@ export class ProcessHandle extends AsyncResource {
   }
 }
 
+function openedDescriptor(step: Step): number {
+  return step.type === 'open' ? step.fd : -1;
+}
+
 /** The plan of a spawn, its steps in the order in which Node's own has them. */
 function spawnPlan(
   { file, cwd, detached, uid, gid }: HandleOptions,
@@ -152,5 +157,10 @@ function spawnPlan(
   if (gid != null) steps.push({ type: 'setgid', gid });
   if (uid != null) steps.push({ type: 'setuid', uid });
   steps.push({ type: 'signalMask', signals: NO_SIGNALS });
-  return { steps, exec: { candidates, file, shellFallback: true } };
+  let key = `${detached} ${uid} ${gid} ${opens.map(openedDescriptor)}`;
+  for (const [to, from] of map) key += ` ${to}=${from}`;
+  // Strings end with a NUL, which none of them contains.
+  for (const path of candidates) key += `\0${path}`;
+  key += `\0\0${file}\0${cwd ?? ''}`;
+  return { steps, exec: { candidates, file, shellFallback: true }, key };
 }

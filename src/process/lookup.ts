@@ -31,8 +31,7 @@ export function lookAhead(
     if (result === -EACCES) errno = EACCES;
     else if (result !== -ENOENT && result !== -ENOTDIR) {
       return { errno: -result, syscall: 'execve', step: 'exec', path: file };
-    }
-    else if (candidates.length === 1) errno = -result;
+    } else if (candidates.length === 1) errno = -result;
   }
   return { errno, syscall: 'execve', step: 'exec', path: file };
 }

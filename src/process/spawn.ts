@@ -1,4 +1,5 @@
 import { addAbortListener } from 'node:events';
+import type { Stream } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { invalidArgType, invalidArgValue, unknownOption } from '../errors.js';
 import { EXECUTORS, type Executor } from '../launch/executor.js';
@@ -13,8 +14,7 @@ import {
 } from '../validate.js';
 import { ChildProcess, start } from './child-process.js';
 import { type EnvironmentOption, environment, pairs } from './environment.js';
-import type { HandleOptions } from './handle.js';
-import type { Stream } from 'node:stream';
+import type { StartOptions } from './handle.js';
 
 /** One element of `stdio`. */
 export type StdioOption =
@@ -79,6 +79,8 @@ export const SPAWN_OPTIONS: readonly (keyof SpawnOptions)[] = [
   'executor',
 ];
 
+const KNOWN: ReadonlySet<string> = new Set(SPAWN_OPTIONS);
+
 /**
  * Starts a process, as `node:child_process`'s function of that name, without holding the thread
  * for longer than the kernel takes to make a process that does not copy this one.
@@ -111,7 +113,7 @@ export function spawn(
 }
 
 /** Options with every value checked and every default filled in. */
-export interface NormalOptions extends HandleOptions {
+export interface NormalOptions extends StartOptions {
   readonly timeout: number | null | undefined;
   readonly signal: AbortSignal | undefined;
   readonly killSignal: unknown;
@@ -128,32 +130,42 @@ export function normalize(file: unknown, args: unknown, given: unknown): NormalO
   }
   for (let i = 0; i < list.length; i++) validateNoNul(list[i], `args[${i}]`);
   if (given !== undefined) validateObject(given, 'options');
-  const options: Record<string, unknown> & SpawnOptions = { ...(given as SpawnOptions) };
+  const options = (given ?? {}) as SpawnOptions;
   checkOptions(options);
+  const { shell, argv0, cwd, env, stdio } = options;
 
   let command = file;
-  if (options.shell) {
-    validateNoNul(options.shell, 'options.shell');
+  if (shell) {
+    validateNoNul(shell, 'options.shell');
     list = ['-c', [file, ...list].join(' ')];
-    command = typeof options.shell === 'string' ? options.shell : '/bin/sh';
+    command = typeof shell === 'string' ? shell : '/bin/sh';
   }
-  const env = environment(options.env);
-  const usesChannel = Array.isArray(options.stdio) && options.stdio.includes('ipc');
+  const vector = environment(env);
+  const usesChannel = Array.isArray(stdio) && stdio.includes('ipc');
+  const argv = [argv0 ?? command];
+  for (const argument of list) argv.push(String(argument));
   return {
-    ...options,
     file: command,
-    args: [options.argv0 ?? command, ...list].map(String),
-    cwd: options.cwd == null ? undefined : pathOf(options.cwd, 'options.cwd'),
+    args: argv,
+    cwd: cwd == null ? undefined : pathOf(cwd, 'options.cwd'),
     // Node adds the channel's variables to a list that is there.
-    envPairs: env !== 'inherit' ? [...env] : usesChannel ? pairs(process.env) : undefined,
+    envPairs: vector !== 'inherit' ? [...vector] : usesChannel ? pairs(process.env) : undefined,
+    stdio,
     detached: !!options.detached,
-  } as unknown as NormalOptions;
+    uid: options.uid,
+    gid: options.gid,
+    serialization: options.serialization,
+    executor: options.executor,
+    timeout: options.timeout,
+    signal: options.signal,
+    killSignal: options.killSignal,
+  };
 }
 
-function checkOptions(options: Record<string, unknown> & SpawnOptions): void {
+function checkOptions(options: SpawnOptions): void {
   for (const name in options) {
     // Node ignores options that it does not know, and programs rely on it; but not on this.
-    if (SPAWN_OPTIONS.includes(name as keyof SpawnOptions)) continue;
+    if (KNOWN.has(name)) continue;
     const lower = name.toLowerCase();
     if (SPAWN_OPTIONS.some((known) => known.toLowerCase() === lower)) {
       throw unknownOption(name, SPAWN_OPTIONS);

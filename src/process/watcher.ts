@@ -1,9 +1,9 @@
 import { Socket } from 'node:net';
 import { LaunchError } from '../errors.js';
 import { tableWord } from '../launch/binding.js';
-import { Kernel } from '../launch/kernel.js';
-import { LoadedProgram } from '../launch/loaded-program.js';
+import type { Kernel } from '../launch/kernel.js';
 import type { WatchSet } from '../launch/launcher.js';
+import { LoadedProgram } from '../launch/loaded-program.js';
 import {
   EAGAIN,
   ENOMEM,

@@ -1,0 +1,240 @@
+import { invalidArgType, invalidArgValue, LaunchError } from '../errors.js';
+import { EXECUTORS, type Executor } from '../launch/executor.js';
+import type { Kernel } from '../launch/kernel.js';
+import { EBADF, F_GETFD, SIG_BLOCK } from '../plan/constants.js';
+import {
+  ALL_SIGNALS,
+  type FileAction,
+  followDescriptors,
+  type SignalSet,
+  type Step,
+} from '../plan/plan.js';
+import {
+  signalNumber,
+  signalSet,
+  validateArray,
+  validateBoolean,
+  validateCString,
+  validateDescriptor,
+  validateInteger,
+  validateObject,
+  validateOptionNames,
+} from '../validate.js';
+import { engine } from './engine.js';
+import { type EnvironmentOption, environment, searchPath } from './environment.js';
+import type { Exit } from './exit.js';
+import { candidatesFor } from './lookup.js';
+import { Supervision } from './supervision.js';
+
+/** Options of launch(). */
+export interface LaunchOptions {
+  /** The program: a path, or with `search` a name that is looked up in the child's PATH. */
+  readonly path: string;
+  /** argv, with argv[0]; at least one string. Default: [path]. */
+  readonly argv?: readonly string[] | undefined;
+  /** Environment. Default: this process's. */
+  readonly env?: EnvironmentOption | null | undefined;
+  /** Looks `path` up in PATH, and has /bin/sh run what the kernel cannot: execvp(3). Default false. */
+  readonly search?: boolean | undefined;
+  /** What happens to descriptors and directories, in this order. */
+  readonly actions?: readonly FileAction[] | undefined;
+  /** A new session: setsid(2). Default false. */
+  readonly setsid?: boolean | undefined;
+  /** A process group to join, 0 for a new one: setpgid(2). Default: this process's. */
+  readonly setpgid?: number | undefined;
+  /** File mode creation mask: umask(2). Default: this process's. */
+  readonly umask?: number | undefined;
+  /** Signals that are blocked in the child. Default: those blocked in this thread. */
+  readonly signalMask?: readonly (NodeJS.Signals | number)[] | undefined;
+  /**
+   * Signals that get their default action; `all` is all of them. Default: none, so that what this
+   * process ignores (Node: SIGPIPE and SIGXFSZ) is ignored by the child. Handlers never get there.
+   */
+  readonly signalDefaults?: 'all' | readonly (NodeJS.Signals | number)[] | undefined;
+  /**
+   * Closes what was not given to the child: all but 0 to 2 and what `actions` open. Default true.
+   * With false the child has, as after posix_spawn(3), every descriptor that is not close-on-exec.
+   */
+  readonly closeOthers?: boolean | undefined;
+  /** What runs the plan. Default `image`. */
+  readonly executor?: Executor | undefined;
+}
+
+const OPTIONS: readonly (keyof LaunchOptions)[] = [
+  'path',
+  'argv',
+  'env',
+  'search',
+  'actions',
+  'setsid',
+  'setpgid',
+  'umask',
+  'signalMask',
+  'signalDefaults',
+  'closeOthers',
+  'executor',
+];
+
+/** A process that launch() started. It is reaped when it ends, whether or not that is awaited. */
+export interface LaunchedProcess {
+  readonly pid: number;
+  /** Refers to the process and to no other, ever: pidfd_open(2). -1 once it was reaped. */
+  readonly pidfd: number;
+  /** Settles when the process has ended. `null` if somebody else reaped it. */
+  readonly exited: Promise<Exit | null>;
+  /** Sends a signal, default SIGTERM. false if the process has ended. */
+  kill(signal?: NodeJS.Signals | number): boolean;
+  /** Keeps the event loop alive until the process ends; that is so from the start. */
+  ref(): void;
+  unref(): void;
+}
+
+/**
+ * Starts a process and waits until its program runs: the thread is held until the exec, a fraction
+ * of a millisecond. Throws LaunchError, whose `step` names what failed, here or in the child, and
+ * then there is no process.
+ */
+export function launch(options: LaunchOptions): LaunchedProcess {
+  validate(options);
+  const { path, argv = [path], search = false, executor = 'image' } = options;
+  const env = environment(options.env);
+  const current = engine();
+  const plan = {
+    steps: launchSteps(current.kernel, options),
+    exec: {
+      candidates: candidatesFor(path, search ? searchPath(env) : ''),
+      file: path,
+      shellFallback: search,
+    },
+  };
+  if (!search) plan.exec.candidates = [path];
+  const launched = current.launcher.launch({ plan, argv, env, executor, wait: true });
+  let settle: (exit: Exit | null) => void = () => {};
+  const exited = new Promise<Exit | null>((resolve) => {
+    settle = resolve;
+  });
+  const supervision = new Supervision(current, launched, {
+    started: () => {},
+    failed: () => {},
+    exited: (exit) => settle(exit === 'lost' ? null : exit),
+  });
+  return {
+    pid: supervision.pid,
+    get pidfd() {
+      return supervision.pidfd;
+    },
+    exited,
+    kill: (signal = 'SIGTERM') => supervision.kill(signal === 0 ? 0 : signalNumber(signal)) === 0,
+    ref: () => supervision.ref(),
+    unref: () => supervision.unref(),
+  };
+}
+
+/** The steps, in the order of posix_spawn(3): process attributes, file actions, signals. */
+function launchSteps(kernel: Kernel, options: LaunchOptions): Step[] {
+  const { actions = [], setsid, setpgid, umask, closeOthers = true } = options;
+  const { signalDefaults, signalMask } = options;
+  const steps: Step[] = [];
+  if (signalDefaults !== undefined) {
+    const signals =
+      signalDefaults === 'all' ? ALL_SIGNALS : signalSet(signalDefaults, 'options.signalDefaults');
+    steps.push({ type: 'signalDefaults', signals });
+  }
+  if (setsid) steps.push({ type: 'setsid' });
+  if (setpgid !== undefined) steps.push({ type: 'setpgid', group: setpgid });
+  if (umask !== undefined) steps.push({ type: 'umask', mask: umask });
+  steps.push(...actions);
+
+  const standard = [0, 1, 2].filter((fd) => kernel.call('fcntl', fd, F_GETFD) >= 0);
+  const { sources, open } = followDescriptors(actions, standard);
+  for (const fd of sources) {
+    if (kernel.call('fcntl', fd, F_GETFD) < 0) {
+      throw new LaunchError({ errno: EBADF, syscall: 'fcntl', step: 'descriptors', fd });
+    }
+  }
+  if (closeOthers) steps.push({ type: 'closeAllBut', fds: [...open] });
+  const signals =
+    signalMask === undefined ? currentMask(kernel) : signalSet(signalMask, 'options.signalMask');
+  steps.push({ type: 'signalMask', signals });
+  return steps;
+}
+
+function currentMask(kernel: Kernel): SignalSet {
+  kernel.call('rt_sigprocmask', SIG_BLOCK, 0, kernel.scratchAddress, 8);
+  const { memory, scratchAt } = kernel;
+  return [memory.int32(scratchAt) >>> 0, memory.int32(scratchAt + 4) >>> 0];
+}
+
+function validate(options: LaunchOptions): void {
+  validateObject(options, 'options');
+  validateOptionNames(options, OPTIONS);
+  const { path, argv, actions, executor } = options;
+  validateCString(path, 'options.path');
+  if (path === '') throw invalidArgValue('options.path', path, 'cannot be empty');
+  if (argv !== undefined) {
+    validateArray(argv, 'options.argv');
+    if (argv.length === 0) throw invalidArgValue('options.argv', argv, 'needs at least argv[0]');
+    argv.forEach((argument, i) => {
+      validateCString(argument, `options.argv[${i}]`);
+    });
+  }
+  for (const name of ['search', 'setsid', 'closeOthers'] as const) {
+    if (options[name] !== undefined) validateBoolean(options[name], `options.${name}`);
+  }
+  if (options.env != null) validateObject(options.env, 'options.env');
+  if (options.setpgid !== undefined) {
+    validateInteger(options.setpgid, 'options.setpgid', 0, 0x7fffffff);
+  }
+  if (options.umask !== undefined) validateInteger(options.umask, 'options.umask', 0, 0o777);
+  if (options.signalMask !== undefined) signalSet(options.signalMask, 'options.signalMask');
+  const { signalDefaults } = options;
+  if (signalDefaults !== undefined && signalDefaults !== 'all') {
+    signalSet(signalDefaults, 'options.signalDefaults');
+  }
+  if (executor !== undefined && !EXECUTORS.includes(executor)) {
+    throw invalidArgValue('options.executor', executor, `must be one of: ${EXECUTORS.join(', ')}`);
+  }
+  if (actions !== undefined) {
+    validateArray(actions, 'options.actions');
+    actions.forEach((action, i) => {
+      validateAction(action, `options.actions[${i}]`);
+    });
+  }
+}
+
+/** Fields of each file action besides its type; a question mark for those that may be missing. */
+const ACTION_FIELDS: Readonly<Record<FileAction['type'], readonly string[]>> = {
+  open: ['fd', 'path', 'flags?', 'mode?'],
+  close: ['fd'],
+  dup2: ['from', 'to'],
+  chdir: ['path'],
+  fchdir: ['fd'],
+  closeFrom: ['fd'],
+  closeAllBut: ['fds'],
+  tcsetpgrp: ['fd'],
+};
+
+function validateAction(action: unknown, name: string): asserts action is FileAction {
+  validateObject(action, name);
+  const record = action as Record<string, unknown>;
+  const { type } = record;
+  if (typeof type !== 'string' || !Object.hasOwn(ACTION_FIELDS, type)) {
+    const known = Object.keys(ACTION_FIELDS).join(', ');
+    throw invalidArgValue(`${name}.type`, type, `must be one of: ${known}`);
+  }
+  const fields = ACTION_FIELDS[type as FileAction['type']];
+  const plain = fields.map((field) => field.replace('?', ''));
+  validateOptionNames(record, ['type', ...plain]);
+  for (const [i, field] of plain.entries()) {
+    const value = record[field];
+    const where = `${name}.${field}`;
+    if (value === undefined && fields[i] !== field) continue;
+    if (field === 'path') validateCString(value, where);
+    else if (field === 'fds') {
+      validateArray(value, where);
+      for (const [n, fd] of value.entries()) validateDescriptor(fd, `${where}[${n}]`);
+    } else if (field === 'flags' || field === 'mode') validateInteger(value, where, 0, 0x7fffffff);
+    else if (value === undefined) throw invalidArgType(where, 'of type number', value);
+    else validateDescriptor(value, where);
+  }
+}
