@@ -101,7 +101,6 @@ export class ChildProcess extends EventEmitter {
 // Behind our own methods come Node's: spawn, kill, ref, unref, send … and `instanceof` holds.
 Object.setPrototypeOf(ChildProcess.prototype, NodeChildProcess.prototype);
 
-// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: the line above adds what this declares
 export interface ChildProcess extends Omit<NodeChildProcess, keyof EventEmitter> {}
 
 /** Starts the process of a child. Throws what Node's would, with the step. */
