@@ -5,13 +5,14 @@
  */
 import childProcess from 'node:child_process';
 import { syncBuiltinESMExports } from 'node:module';
-import { isMainThread } from 'node:worker_threads';
+import workerThreads from 'node:worker_threads';
 import { binding } from './launch/binding.js';
 import { ChildProcess } from './process/child-process.js';
 import { exec, execFile } from './process/exec-file.js';
 import { fork } from './process/fork.js';
 import { spawn } from './process/spawn.js';
 import { execFileSync, execSync, spawnSync } from './process/spawn-sync.js';
+import { RegisteredWorker } from './worker.js';
 
 const replacements = {
   ChildProcess,
@@ -28,9 +29,10 @@ if (process.env.SAFEEXEC !== 'off') {
   try {
     binding();
     Object.assign(childProcess, replacements);
+    workerThreads.Worker = RegisteredWorker;
     syncBuiltinESMExports();
   } catch (error) {
-    if (isMainThread) {
+    if (workerThreads.isMainThread) {
       const message = `${(error as Error).message}; node:child_process stays as it is`;
       process.emitWarning(message, { type: 'SafeexecWarning', code: 'SAFEEXEC_UNAVAILABLE' });
     }

@@ -54,6 +54,13 @@ export interface WatchSet extends WatchSite {
   release(fd: number): void;
 }
 
+/** Is told of each launch: the pid, or why there is none, and how long the thread was held. */
+export type LaunchReport = (
+  request: LaunchRequest,
+  outcome: number | LaunchError,
+  milliseconds: number,
+) => void;
+
 /** Bytes at the start of the arena that the binding uses for itself. */
 const ARENA_START = 64;
 
@@ -70,8 +77,11 @@ export class Launcher {
   readonly #studied = new Map<string, StudiedPlan>();
   #arena: Memory;
 
-  constructor(kernel: Kernel, watch: WatchSet) {
+  readonly #report: LaunchReport | undefined;
+
+  constructor(kernel: Kernel, watch: WatchSet, report?: LaunchReport) {
     this.#kernel = kernel;
+    this.#report = report;
     this.#watch = watch;
     this.#template = imageTemplate(kernel.binding.machine);
     this.#memfdFlags = memfdFlags(kernel);
@@ -80,6 +90,24 @@ export class Launcher {
 
   /** Starts a process, or throws LaunchError and leaves nothing behind. */
   launch(request: LaunchRequest): Launched {
+    return this.#report === undefined
+      ? this.#launch(request)
+      : this.#reported(request, this.#report);
+  }
+
+  #reported(request: LaunchRequest, report: LaunchReport): Launched {
+    const started = performance.now();
+    try {
+      const launched = this.#launch(request);
+      report(request, launched.pid, performance.now() - started);
+      return launched;
+    } catch (error) {
+      if (error instanceof LaunchError) report(request, error, performance.now() - started);
+      throw error;
+    }
+  }
+
+  #launch(request: LaunchRequest): Launched {
     const { plan, wait } = request;
     checkArgumentSize(this.#kernel, request.argv, request.env, plan.exec.file);
     const studied = this.#study(plan);
