@@ -146,6 +146,7 @@ const sealNames = named('F_SEAL_');
 const fcntlArgument: ArgumentKind = {
   number: (value, [, command]) => {
     if (command === kernelConstants.F_SETFD) return value === 1 ? 'FD_CLOEXEC' : null;
+    if (command === kernelConstants.F_SETFL) return flagsText(value, OPEN_FLAGS);
     return command === kernelConstants.F_ADD_SEALS ? flagsText(value, sealNames) : null;
   },
 };
