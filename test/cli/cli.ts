@@ -37,6 +37,13 @@ export async function finish(child: ChildProcess): Promise<CliResult> {
   }
   return new Promise((resolve, reject) => {
     child.once('error', reject);
+    child.once('exit', (_, signal) => {
+      // The command must never end so. What it started would go on, and keep its output open.
+      if (signal === null) return;
+      try {
+        process.kill(-(child.pid as number), 'SIGKILL');
+      } catch {}
+    });
     child.once('close', (code) => resolve({ code, ...output }));
   });
 }
