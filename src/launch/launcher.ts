@@ -1,8 +1,7 @@
 import { constants } from 'node:os';
 import { alignUp } from '../elf/encode.js';
-import { type ImageTemplate, imageTemplate, writeImageHead } from '../elf/image.js';
+import { type ImageTemplate, imageTemplate } from '../elf/image.js';
 import { InternalError, LaunchError, type LaunchFailure } from '../errors.js';
-import { compile } from '../plan/compile.js';
 import {
   EINTR,
   EINVAL,
@@ -13,9 +12,10 @@ import {
   WEXITED,
 } from '../plan/constants.js';
 import { followDescriptors, highestTarget, type Plan } from '../plan/plan.js';
-import { HEADER, HEADER_WORDS, type Program } from '../program/instruction.js';
-import { instructionAt, layoutOf, link } from '../program/link.js';
+import { HEADER, HEADER_WORDS } from '../program/instruction.js';
+import { instructionAt, link } from '../program/link.js';
 import { checkArgumentSize } from './argument-size.js';
+import { type CompiledPlan, compilePlan } from './compiled-plan.js';
 import { type ErrorPipe, openErrorPipe } from './error-pipe.js';
 import type { Executor } from './executor.js';
 import type { Kernel } from './kernel.js';
@@ -198,20 +198,12 @@ export class Launcher {
     executor: Executor,
     errorPipe: number,
     argumentCount: number,
-  ): Compiled {
+  ): CompiledPlan {
     const key = `${executor} ${errorPipe} ${argumentCount}`;
     let compiled = kept.get(key);
     if (compiled !== undefined) return compiled;
     const { machine } = this.#kernel.binding;
-    const program = compile(plan, { machine, executor, errorPipe, argumentCount });
-    const { size } = layoutOf(program, machine.wordSize);
-    const head = executor === 'image' ? this.#template.head.length : 0;
-    const bytes = new Uint8Array(head + size);
-    if (executor === 'image') {
-      writeImageHead(this.#template, machine.wordSize, size, bytes);
-      link(program, machine, this.#template.programAddress, bytes.subarray(head));
-    }
-    compiled = { program, bytes };
+    compiled = compilePlan(plan, { machine, executor, errorPipe, argumentCount }, this.#template);
     if (kept.size >= KEPT_PLANS) kept.clear();
     kept.set(key, compiled);
     return compiled;
@@ -282,13 +274,7 @@ interface StudiedPlan {
   readonly sources: readonly number[];
   /** The highest descriptor it names. */
   readonly highest: number;
-  readonly compiled: Map<string, Compiled>;
-}
-
-interface Compiled {
-  readonly program: Program;
-  /** image: the whole file. direct: room for the plan, which is linked anew for each launch. */
-  readonly bytes: Uint8Array;
+  readonly compiled: Map<string, CompiledPlan>;
 }
 
 interface Prepared {
