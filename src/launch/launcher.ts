@@ -1,8 +1,6 @@
 import { constants } from 'node:os';
 import { alignUp } from '../elf/encode.js';
-import { type ImageTemplate, imageTemplate, writeImageHead } from '../elf/image.js';
 import { InternalError, LaunchError, type LaunchFailure } from '../errors.js';
-import { compile } from '../plan/compile.js';
 import {
   EINTR,
   EINVAL,
@@ -12,10 +10,11 @@ import {
   P_PIDFD,
   WEXITED,
 } from '../plan/constants.js';
-import { followDescriptors, highestTarget, type Plan } from '../plan/plan.js';
-import { HEADER, HEADER_WORDS, type Program } from '../program/instruction.js';
-import { instructionAt, layoutOf, link } from '../program/link.js';
+import type { Plan } from '../plan/plan.js';
+import { HEADER, HEADER_WORDS } from '../program/instruction.js';
+import { instructionAt, link } from '../program/link.js';
 import { checkArgumentSize } from './argument-size.js';
+import { CompiledPlans, type StudiedPlan } from './compiled-plans.js';
 import { type ErrorPipe, openErrorPipe } from './error-pipe.js';
 import type { Executor } from './executor.js';
 import type { Kernel } from './kernel.js';
@@ -57,23 +56,19 @@ export interface WatchSet extends WatchSite {
 /** Bytes at the start of the arena that the binding uses for itself. */
 const ARENA_START = 64;
 
-/** How many plans a thread keeps, and for each how many compiled forms. */
-const KEPT_PLANS = 64;
-
 /** Starts processes for one thread, one at a time. */
 export class Launcher {
   readonly #kernel: Kernel;
   readonly #watch: WatchSet;
-  readonly #template: ImageTemplate;
+  readonly #plans: CompiledPlans;
   readonly #memfdFlags: number;
   readonly #starts: Partial<Record<Executor, Start>> = {};
-  readonly #studied = new Map<string, StudiedPlan>();
   #arena: Memory;
 
   constructor(kernel: Kernel, watch: WatchSet) {
     this.#kernel = kernel;
     this.#watch = watch;
-    this.#template = imageTemplate(kernel.binding.machine);
+    this.#plans = new CompiledPlans(kernel.binding.machine);
     this.#memfdFlags = memfdFlags(kernel);
     this.#arena = this.#allocate(1 << 16);
   }
@@ -82,7 +77,7 @@ export class Launcher {
   launch(request: LaunchRequest): Launched {
     const { plan, wait } = request;
     checkArgumentSize(this.#kernel, request.argv, request.env, plan.exec.file);
-    const studied = this.#study(plan);
+    const studied = this.#plans.study(plan);
     const pipe = openErrorPipe(this.#kernel, studied.highest, wait);
     let prepared: Prepared;
     try {
@@ -105,7 +100,13 @@ export class Launcher {
     const { machine } = this.#kernel.binding;
     const { wordSize } = machine;
     const image = executor === 'image';
-    const { program, bytes } = this.#compile(plan, studied, executor, pipe.write, argv.length);
+    const { program, bytes } = this.#plans.compile(
+      plan,
+      studied,
+      executor,
+      pipe.write,
+      argv.length,
+    );
     const given = image ? [...studied.sources, pipe.write] : studied.sources;
     const pairs = env === 'inherit' ? [] : env;
 
@@ -123,7 +124,7 @@ export class Launcher {
     const address = arena.address + at;
     if (image) arena.bytes.set(bytes, at);
     else link(program, machine, address, arena.bytes.subarray(at));
-    const base = image ? this.#template.programAddress : address;
+    const base = image ? this.#plans.imageProgramAddress : address;
 
     const start = this.#start(executor);
     if (!image) {
@@ -148,45 +149,6 @@ export class Launcher {
       return failure;
     };
     return { start, input, explain };
-  }
-
-  /** What a launch must know of a plan; of one with a key it is kept. */
-  #study(plan: Plan): StudiedPlan {
-    let studied = plan.key === undefined ? undefined : this.#studied.get(plan.key);
-    if (studied !== undefined) return studied;
-    const { sources } = followDescriptors(plan.steps, []);
-    studied = { sources: [...sources], highest: highestTarget(plan), compiled: new Map() };
-    if (plan.key !== undefined) {
-      if (this.#studied.size >= KEPT_PLANS) this.#studied.clear();
-      this.#studied.set(plan.key, studied);
-    }
-    return studied;
-  }
-
-  /** Compiles a plan, and for the image executor links it. */
-  #compile(
-    plan: Plan,
-    { compiled: kept }: StudiedPlan,
-    executor: Executor,
-    errorPipe: number,
-    argumentCount: number,
-  ): Compiled {
-    const key = `${executor} ${errorPipe} ${argumentCount}`;
-    let compiled = kept.get(key);
-    if (compiled !== undefined) return compiled;
-    const { machine } = this.#kernel.binding;
-    const program = compile(plan, { machine, executor, errorPipe, argumentCount });
-    const { size } = layoutOf(program, machine.wordSize);
-    const head = executor === 'image' ? this.#template.head.length : 0;
-    const bytes = new Uint8Array(head + size);
-    if (executor === 'image') {
-      writeImageHead(this.#template, machine.wordSize, size, bytes);
-      link(program, machine, this.#template.programAddress, bytes.subarray(head));
-    }
-    compiled = { program, bytes };
-    if (kept.size >= KEPT_PLANS) kept.clear();
-    kept.set(key, compiled);
-    return compiled;
   }
 
   #conclude(
@@ -247,20 +209,6 @@ export class Launcher {
     const { run, machine } = this.#kernel.binding;
     return new Memory(run, machine.wordSize, size);
   }
-}
-
-interface StudiedPlan {
-  /** The parent's descriptors that the plan uses. */
-  readonly sources: readonly number[];
-  /** The highest descriptor it names. */
-  readonly highest: number;
-  readonly compiled: Map<string, Compiled>;
-}
-
-interface Compiled {
-  readonly program: Program;
-  /** image: the whole file. direct: room for the plan, which is linked anew for each launch. */
-  readonly bytes: Uint8Array;
 }
 
 interface Prepared {
