@@ -34,18 +34,16 @@ export const serialising: Measurement = {
         { type: 'open', fd: 2, path: '/dev/null', flags: 2 },
       ]);
       const list = pairs(env);
-      const { bytes } = plans.compile(plan, plans.study(plan), 'image', ERROR_PIPE, argv.length);
-      if (vectorsSize(argv, list, arena.wordSize) + bytes.length > arena.bytes.length) {
+      plans.compile(plan, plans.study(plan), 'image', ERROR_PIPE, argv.length);
+      if (vectorsSize(argv, list, arena.wordSize) > arena.bytes.length) {
         throw new Error('the arena is too small');
       }
-      const { end } = writeVectors(arena, 0, argv, list);
-      arena.bytes.set(bytes, Math.ceil(end / 64) * 64);
-      return end;
+      return writeVectors(arena, 0, argv, list).end;
     };
-    const kept = new CompiledPlans(binding.machine);
+    const kept = new CompiledPlans(binding);
     const warm = sample(budget / 2, () => serialise(kept));
     // A thread has one CompiledPlans from its first launch on; only the plan is new to it.
-    const cold = sample(budget / 2, serialise, () => new CompiledPlans(binding.machine));
+    const cold = sample(budget / 2, serialise, () => new CompiledPlans(binding));
     return [
       {
         what: `plan and ${VARIABLES} variables to bytes, plan seen before`,

@@ -1,10 +1,11 @@
 import { type ImageTemplate, imageTemplate, writeImageHead } from '../elf/image.js';
-import type { Machine } from '../machine/machine.js';
 import { compile } from '../plan/compile.js';
 import { followDescriptors, highestTarget, type Plan } from '../plan/plan.js';
 import type { Program } from '../program/instruction.js';
 import { layoutOf, link } from '../program/link.js';
+import type { Binding } from './binding.js';
 import type { Executor } from './executor.js';
+import { Memory } from './memory.js';
 
 /** What a launch must know of a plan. */
 export interface StudiedPlan {
@@ -17,8 +18,10 @@ export interface StudiedPlan {
 
 export interface CompiledPlan {
   readonly program: Program;
-  /** image: the whole file. direct: room for the plan, which is linked anew for each launch. */
-  readonly bytes: Uint8Array;
+  /** Bytes of the image, or of the linked program. */
+  readonly size: number;
+  /** The image. null for `direct`, which links the program anew for each launch. */
+  readonly image: Memory | null;
 }
 
 /** How many plans are kept, and for each how many compiled forms. */
@@ -28,13 +31,13 @@ const KEPT = 64;
 export class CompiledPlans {
   /** Address for which the programs of images are linked. */
   readonly imageProgramAddress: number;
-  readonly #machine: Machine;
+  readonly #binding: Binding;
   readonly #template: ImageTemplate;
   readonly #studied = new Map<string, StudiedPlan>();
 
-  constructor(machine: Machine) {
-    this.#machine = machine;
-    this.#template = imageTemplate(machine);
+  constructor(binding: Binding) {
+    this.#binding = binding;
+    this.#template = imageTemplate(binding.machine);
     this.imageProgramAddress = this.#template.programAddress;
   }
 
@@ -61,18 +64,22 @@ export class CompiledPlans {
     const key = `${executor} ${errorPipe} ${argumentCount}`;
     let compiled = kept.get(key);
     if (compiled !== undefined) return compiled;
-    const machine = this.#machine;
+    const { machine } = this.#binding;
     const program = compile(plan, { machine, executor, errorPipe, argumentCount });
     const { size } = layoutOf(program, machine.wordSize);
-    const head = executor === 'image' ? this.#template.head.length : 0;
-    const bytes = new Uint8Array(head + size);
-    if (executor === 'image') {
-      writeImageHead(this.#template, machine.wordSize, size, bytes);
-      link(program, machine, this.imageProgramAddress, bytes.subarray(head));
-    }
-    compiled = { program, bytes };
+    compiled = executor === 'image' ? this.#image(program, size) : { program, size, image: null };
     if (kept.size >= KEPT) kept.clear();
     kept.set(key, compiled);
     return compiled;
+  }
+
+  #image(program: Program, programSize: number): CompiledPlan {
+    const { machine, run } = this.#binding;
+    const { head } = this.#template;
+    const size = head.length + programSize;
+    const image = new Memory(run, machine.wordSize, size);
+    writeImageHead(this.#template, machine.wordSize, programSize, image.bytes);
+    link(program, machine, this.imageProgramAddress, image.bytes.subarray(head.length));
+    return { program, size, image };
   }
 }

@@ -68,7 +68,7 @@ export class Launcher {
   constructor(kernel: Kernel, watch: WatchSet) {
     this.#kernel = kernel;
     this.#watch = watch;
-    this.#plans = new CompiledPlans(kernel.binding.machine);
+    this.#plans = new CompiledPlans(kernel.binding);
     this.#memfdFlags = memfdFlags(kernel);
     this.#arena = this.#allocate(1 << 16);
   }
@@ -99,20 +99,14 @@ export class Launcher {
   ): Prepared {
     const { machine } = this.#kernel.binding;
     const { wordSize } = machine;
-    const image = executor === 'image';
-    const { program, bytes } = this.#plans.compile(
-      plan,
-      studied,
-      executor,
-      pipe.write,
-      argv.length,
-    );
+    const compiled = this.#plans.compile(plan, studied, executor, pipe.write, argv.length);
+    const { program, size, image } = compiled;
     const given = image ? [...studied.sources, pipe.write] : studied.sources;
     const pairs = env === 'inherit' ? [] : env;
 
-    // The arena: the list of descriptors, the vectors, then the image, or the plan alone.
+    // The arena: the list of descriptors, the vectors, and for `direct` the program.
     const vectorsAt = ARENA_START + given.length * wordSize;
-    const room = vectorsAt + vectorsSize(argv, pairs, wordSize) + 64 + bytes.length;
+    const room = vectorsAt + vectorsSize(argv, pairs, wordSize) + 64 + (image ? 0 : size);
     if (this.#arena.bytes.length < room) this.#arena = this.#allocate(room * 2);
     const arena = this.#arena;
     for (let i = 0; i < given.length; i++) {
@@ -121,25 +115,22 @@ export class Launcher {
     const vectors = writeVectors(arena, vectorsAt, argv, pairs);
     const envp = env === 'inherit' ? this.#ownEnvironment() : vectors.envp;
     const at = alignUp(vectors.end, 64);
-    const address = arena.address + at;
-    if (image) arena.bytes.set(bytes, at);
-    else link(program, machine, address, arena.bytes.subarray(at));
-    const base = image ? this.#plans.imageProgramAddress : address;
-
-    const start = this.#start(executor);
+    const base = image ? this.#plans.imageProgramAddress : arena.address + at;
     if (!image) {
+      link(program, machine, base, arena.bytes.subarray(at));
       // As if the word before argv were the stack pointer.
       arena.setWord(at + HEADER.stack * wordSize, vectors.argv - wordSize);
       arena.setWord(at + HEADER.env * wordSize, envp);
     }
+    const start = this.#start(executor);
     const memfdFlags = this.#memfdFlags;
     const input = {
       descriptors: arena.address + ARENA_START,
       descriptorsEnd: arena.address + vectorsAt,
       errorRead: pipe.read,
       errorWrite: pipe.write,
-      image: image ? { memfdFlags, address, size: bytes.length, argv: vectors.argv, envp } : null,
-      plan: image ? 0 : address + HEADER_WORDS * wordSize,
+      image: image ? { memfdFlags, address: image.address, size, argv: vectors.argv, envp } : null,
+      plan: image ? 0 : base + HEADER_WORDS * wordSize,
     };
     const explain = (address: number, result: number): LaunchFailure => {
       const instruction = instructionAt(program, wordSize, base, address);

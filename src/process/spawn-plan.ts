@@ -9,10 +9,6 @@ export interface SpawnAttributes {
   readonly gid?: number | null | undefined;
 }
 
-function openedDescriptor(step: Step): number {
-  return step.type === 'open' ? step.fd : -1;
-}
-
 /** The plan of a spawn, its steps in the order in which Node's own has them. */
 export function spawnPlan(
   { file, cwd, detached, uid, gid }: SpawnAttributes,
@@ -28,7 +24,8 @@ export function spawnPlan(
   if (gid != null) steps.push({ type: 'setgid', gid });
   if (uid != null) steps.push({ type: 'setuid', uid });
   steps.push({ type: 'signalMask', signals: NO_SIGNALS });
-  let key = `${detached} ${uid} ${gid} ${opens.map(openedDescriptor)}`;
+  let key = `${detached} ${uid} ${gid}`;
+  for (const step of opens) if (step.type === 'open') key += ` ${step.fd}`;
   for (const [to, from] of map) key += ` ${to}=${from}`;
   // Strings end with a NUL, which none of them contains.
   for (const path of candidates) key += `\0${path}`;
