@@ -6,6 +6,8 @@ import { LoadedProgram } from './loaded-program.js';
 
 const SCRATCH_SIZE = 16384;
 
+const encoder = new TextEncoder();
+
 /**
  * Single system calls of this thread, for all that is not worth a program. Results are raw: a
  * value in [-4095, -1] is a negated error number.
@@ -103,7 +105,7 @@ export class Kernel {
 
   /** Writes a string that ends with NUL into the scratch memory and gives its address. */
   string(text: string, offset = 0): number {
-    const { written } = new TextEncoder().encodeInto(text, this.scratch.subarray(offset));
+    const { written } = encoder.encodeInto(text, this.scratch.subarray(offset));
     this.scratch[offset + written] = 0;
     return this.scratchAddress + offset;
   }

@@ -89,7 +89,7 @@ export class ProcessHandle extends AsyncResource {
   }
 
   #launch(current: Engine, options: HandleOptions, { map, actions }: Stdio): void {
-    const { file, args, executor = 'image' } = options;
+    const { file, args, executor } = options;
     const env: Environment = options.envPairs ?? 'inherit';
     const plan = spawnPlan(
       options,
