@@ -36,6 +36,10 @@ export function validateObject(value: unknown, name: string): asserts value is o
   }
 }
 
+export function validateFunction(value: unknown, name: string): void {
+  if (typeof value !== 'function') throw invalidArgType(name, 'of type function', value);
+}
+
 export function validateArray(value: unknown, name: string): asserts value is readonly unknown[] {
   if (!Array.isArray(value)) throw invalidArgType(name, 'an instance of Array', value);
 }

@@ -1,6 +1,24 @@
-import type { LaunchFailure } from '../errors.js';
+import { LaunchError, type LaunchFailure } from '../errors.js';
 import type { Kernel } from '../launch/kernel.js';
+import type { Environment } from '../launch/vectors.js';
 import { AT_FDCWD, EACCES, ENOENT, ENOTDIR, X_OK } from '../plan/constants.js';
+import { searchPath } from './environment.js';
+
+/**
+ * The paths at which a plan looks for `file`, from the first that may be executed on. Throws
+ * LaunchError if there is none, or no such directory: then nothing needs to be started.
+ */
+export function findCandidates(
+  kernel: Kernel,
+  file: string,
+  env: Environment,
+  cwd: string | null | undefined,
+): string[] {
+  const candidates = candidatesFor(file, file.includes('/') ? '' : searchPath(env));
+  const found = lookAhead(kernel, candidates, file, cwd ?? undefined);
+  if (!('index' in found)) throw new LaunchError(found);
+  return candidates.slice(found.index);
+}
 
 /** The paths that execvpe(3) would try for `file`, in order. */
 export function candidatesFor(file: string, path: string): string[] {

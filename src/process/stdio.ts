@@ -18,7 +18,8 @@ interface PipeHandle {
 /** One element of `stdio`, as Node's ChildProcess hands it to its process handle. */
 export type StdioEntry =
   | { readonly type: 'ignore' }
-  | { readonly type: 'pipe' | 'overlapped'; readonly handle: PipeHandle; readonly ipc?: boolean }
+  /** Without a handle, as the sync forms have it, it is a real pipe whatever its number. */
+  | { readonly type: 'pipe' | 'overlapped'; readonly handle?: PipeHandle; readonly ipc?: boolean }
   | { readonly type: 'inherit' | 'fd'; readonly fd: number }
   | { readonly type: 'wrap'; readonly handle: { readonly fd: number } };
 
@@ -30,8 +31,16 @@ export interface Stdio {
   readonly opens: readonly FileAction[];
   /** Ends that are the child's alone: to be closed once it has them. */
   readonly theirs: readonly number[];
-  /** Our ends, and the handles they are meant for. */
-  readonly ours: readonly { readonly fd: number; readonly handle: PipeHandle }[];
+  readonly ours: readonly OurEnd[];
+}
+
+/** Our end of a pipe. */
+export interface OurEnd {
+  readonly fd: number;
+  /** Which descriptor of the child has the other end. */
+  readonly index: number;
+  /** What it is meant for. */
+  readonly handle: PipeHandle | undefined;
 }
 
 const O_RDWR = 2;
@@ -45,7 +54,7 @@ export function openStdio(kernel: Kernel, entries: readonly StdioEntry[]): Stdio
   const map = new Map<number, number>();
   const opens: FileAction[] = [];
   const theirs: number[] = [];
-  const ours: { fd: number; handle: PipeHandle }[] = [];
+  const ours: OurEnd[] = [];
   try {
     entries.forEach((entry, fd) => {
       switch (entry.type) {
@@ -57,10 +66,11 @@ export function openStdio(kernel: Kernel, entries: readonly StdioEntry[]): Stdio
           break;
         case 'pipe':
         case 'overlapped': {
-          const [our, their] = openPair(kernel, fd, fd > 2 || entry.ipc === true);
+          const { handle, ipc } = entry;
+          const [our, their] = openPair(kernel, fd, handle !== undefined && (fd > 2 || !!ipc));
           map.set(fd, their);
           theirs.push(their);
-          ours.push({ fd: our, handle: entry.handle });
+          ours.push({ fd: our, index: fd, handle });
           break;
         }
         case 'inherit':
