@@ -140,8 +140,7 @@ export class ArmAssembler extends Assembler {
 
   /** A word among the code. */
   word(value: number): void {
-    signed(value | 0, 32);
-    this.emit32(`.word ${value}`, value);
+    this.emit32(`.word ${value}`, signed(value, 32));
   }
 
   #branch(text: string, opcode: number, label: CodeLabel): void {

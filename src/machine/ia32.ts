@@ -343,8 +343,8 @@ function emitBinding(sites: BindingSites): Code {
     asm.ret();
   };
   /** Puts the address of the code into ebx, as far as the instruction after the call. */
-  const here = (): number => {
-    const pc = asm.label('pc');
+  const here = (name: string): number => {
+    const pc = asm.label(name);
     asm.call(pc);
     asm.place(pc);
     asm.pop('ebx');
@@ -361,7 +361,7 @@ function emitBinding(sites: BindingSites): Code {
   save();
   // Six arguments, then argc, argv[0], and the address of the memory.
   asm.subtractImmediate('esp', 44);
-  const pc = here();
+  const pc = here('in_callback');
   asm.load('esi', 'esp', 44 + 16 + 4); // env
   asm.load('eax', 'esp', 44 + 16 + 8); // info
   asm.storeImmediate('esp', 24, 1);
@@ -400,7 +400,7 @@ function emitBinding(sites: BindingSites): Code {
   asm.symbol('napi_register_module_v1');
   asm.push('ebx');
   asm.subtractImmediate('esp', 40);
-  const start = here();
+  const start = here('in_register');
   asm.load('eax', 'esp', 40 + 4 + 4);
   asm.store('esp', 0, 'eax');
   asm.zero('eax');
