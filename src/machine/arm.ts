@@ -386,6 +386,7 @@ export const arm: Machine = {
   elf: { machine: 40, flags: 0x05000400 },
   relocations: { address: 21, relative: 23, addends: false },
   structs: layouts32,
+  largeFile: 0o400000,
   syscallNumber: syscallNumbers('arm'),
   emitHelper,
   emitBinding,

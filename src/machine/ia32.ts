@@ -436,6 +436,7 @@ export const ia32: Machine = {
   elf: { machine: 3, flags: 0 },
   relocations: { address: 6, relative: 8, addends: false },
   structs: { ...layouts32, epollEvent: { size: 12, data: 4 } },
+  largeFile: 0o100000,
   syscallNumber,
   emitHelper,
   emitBinding,
