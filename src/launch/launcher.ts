@@ -1,8 +1,7 @@
 import { constants } from 'node:os';
 import { alignUp } from '../elf/encode.js';
-import { type ImageTemplate, imageTemplate, writeImageHead } from '../elf/image.js';
+import { type ImageTemplate, imageTemplate } from '../elf/image.js';
 import { InternalError, LaunchError, type LaunchFailure } from '../errors.js';
-import { compile } from '../plan/compile.js';
 import {
   EINTR,
   EINVAL,
@@ -13,9 +12,10 @@ import {
   WEXITED,
 } from '../plan/constants.js';
 import { followDescriptors, highestTarget, type Plan } from '../plan/plan.js';
-import { HEADER, HEADER_WORDS, type Program } from '../program/instruction.js';
-import { instructionAt, layoutOf, link } from '../program/link.js';
+import { HEADER, HEADER_WORDS } from '../program/instruction.js';
+import { instructionAt, link } from '../program/link.js';
 import { checkArgumentSize } from './argument-size.js';
+import { type CompiledPlan, compilePlan } from './compiled-plan.js';
 import { type ErrorPipe, openErrorPipe } from './error-pipe.js';
 import type { Executor } from './executor.js';
 import type { Kernel } from './kernel.js';
@@ -54,6 +54,13 @@ export interface WatchSet extends WatchSite {
   release(fd: number): void;
 }
 
+/** Is told of each launch: the pid, or why there is none, and how long the thread was held. */
+export type LaunchReport = (
+  request: LaunchRequest,
+  outcome: number | LaunchError,
+  milliseconds: number,
+) => void;
+
 /** Bytes at the start of the arena that the binding uses for itself. */
 const ARENA_START = 64;
 
@@ -70,8 +77,11 @@ export class Launcher {
   readonly #studied = new Map<string, StudiedPlan>();
   #arena: Memory;
 
-  constructor(kernel: Kernel, watch: WatchSet) {
+  readonly #report: LaunchReport | undefined;
+
+  constructor(kernel: Kernel, watch: WatchSet, report?: LaunchReport) {
     this.#kernel = kernel;
+    this.#report = report;
     this.#watch = watch;
     this.#template = imageTemplate(kernel.binding.machine);
     this.#memfdFlags = memfdFlags(kernel);
@@ -80,6 +90,24 @@ export class Launcher {
 
   /** Starts a process, or throws LaunchError and leaves nothing behind. */
   launch(request: LaunchRequest): Launched {
+    return this.#report === undefined
+      ? this.#launch(request)
+      : this.#reported(request, this.#report);
+  }
+
+  #reported(request: LaunchRequest, report: LaunchReport): Launched {
+    const started = performance.now();
+    try {
+      const launched = this.#launch(request);
+      report(request, launched.pid, performance.now() - started);
+      return launched;
+    } catch (error) {
+      if (error instanceof LaunchError) report(request, error, performance.now() - started);
+      throw error;
+    }
+  }
+
+  #launch(request: LaunchRequest): Launched {
     const { plan, wait } = request;
     checkArgumentSize(this.#kernel, request.argv, request.env, plan.exec.file);
     const studied = this.#study(plan);
@@ -170,20 +198,12 @@ export class Launcher {
     executor: Executor,
     errorPipe: number,
     argumentCount: number,
-  ): Compiled {
+  ): CompiledPlan {
     const key = `${executor} ${errorPipe} ${argumentCount}`;
     let compiled = kept.get(key);
     if (compiled !== undefined) return compiled;
     const { machine } = this.#kernel.binding;
-    const program = compile(plan, { machine, executor, errorPipe, argumentCount });
-    const { size } = layoutOf(program, machine.wordSize);
-    const head = executor === 'image' ? this.#template.head.length : 0;
-    const bytes = new Uint8Array(head + size);
-    if (executor === 'image') {
-      writeImageHead(this.#template, machine.wordSize, size, bytes);
-      link(program, machine, this.#template.programAddress, bytes.subarray(head));
-    }
-    compiled = { program, bytes };
+    compiled = compilePlan(plan, { machine, executor, errorPipe, argumentCount }, this.#template);
     if (kept.size >= KEPT_PLANS) kept.clear();
     kept.set(key, compiled);
     return compiled;
@@ -254,13 +274,7 @@ interface StudiedPlan {
   readonly sources: readonly number[];
   /** The highest descriptor it names. */
   readonly highest: number;
-  readonly compiled: Map<string, Compiled>;
-}
-
-interface Compiled {
-  readonly program: Program;
-  /** image: the whole file. direct: room for the plan, which is linked anew for each launch. */
-  readonly bytes: Uint8Array;
+  readonly compiled: Map<string, CompiledPlan>;
 }
 
 interface Prepared {

@@ -18,6 +18,7 @@ import {
   ENOTDIR,
   F_DUPFD_CLOEXEC,
   F_SETFD,
+  F_SETFL,
   FD_CLOEXEC,
   O_CLOEXEC,
   SIG_IGN,
@@ -100,6 +101,12 @@ class StepCompiler {
         break;
       case 'descriptors':
         this.#moves(shuffle(step.map, this.#site.errorPipe));
+        break;
+      case 'statusFlags':
+        this.#call('fcntl', [step.fd, F_SETFL, step.flags], {
+          step: 'status flags',
+          fd: step.fd,
+        });
         break;
       case 'dropGroups':
         // As libuv does: who may not drop them keeps them.

@@ -88,7 +88,9 @@ export class ChildProcess extends EventEmitter {
     // of `exit` may still want to start reading.
     process.nextTick(() => {
       for (const stream of (child.stdio ?? []) as (Readable | Writable | null)[]) {
-        if (stream && 'resume' in stream && stream.readable) stream.resume();
+        if (stream && 'resume' in stream && stream.readable && !isGivenAway(stream)) {
+          stream.resume();
+        }
       }
     });
     if (++child._closesGot === child._closesNeeded) {
@@ -101,6 +103,13 @@ export class ChildProcess extends EventEmitter {
 Object.setPrototypeOf(ChildProcess.prototype, NodeChildProcess.prototype);
 
 export interface ChildProcess extends Omit<NodeChildProcess, keyof EventEmitter> {}
+
+/** Whether Node has marked a stream as the standard stream of another child: that one reads it. */
+function isGivenAway(stream: object): boolean {
+  return Object.getOwnPropertySymbols(stream).some(
+    ({ description }) => description === 'kIsUsedAsStdio',
+  );
+}
 
 /** Starts the process of a child. Throws what Node's would, with the step. */
 export function start(child: ChildProcess, options: StartOptions): void {
@@ -133,7 +142,11 @@ export function spawnError(
   return error;
 }
 
-function annotate(error: SpawnError, { step, path, fd }: LaunchFailure): void {
+/** Adds to an error which step failed, and on what. */
+export function annotate(
+  error: SpawnError,
+  { step, path, fd }: Pick<LaunchFailure, 'step' | 'path' | 'fd'>,
+): void {
   error.step = step;
   if (step === 'exec') return;
   const object = path !== undefined ? ` '${path}'` : fd !== undefined ? ` of descriptor ${fd}` : '';

@@ -48,6 +48,9 @@ function unlist([file, args, cwd, envPairs, stdio, flags, uid, gid]: ListedOptio
 export interface StartOptions extends Omit<HandleOptions, 'stdio'> {
   readonly stdio: unknown;
   readonly serialization?: 'json' | 'advanced' | undefined;
+  /** Without effect on Linux; who looks at a child's options finds them as in Node. */
+  readonly windowsHide?: boolean | undefined;
+  readonly windowsVerbatimArguments?: boolean | undefined;
 }
 
 /** What a handle tells its ChildProcess. */
@@ -110,14 +113,14 @@ export class ProcessHandle extends AsyncResource {
     }
   }
 
-  #launch(current: Engine, options: HandleOptions, { map, opens }: Stdio): void {
+  #launch(current: Engine, options: HandleOptions, { map, actions }: Stdio): void {
     const { file, args, executor = 'image' } = options;
     const env: Environment = options.envPairs ?? 'inherit';
     const plan = spawnPlan(
       options,
       findCandidates(current.kernel, file, env, options.cwd),
       map,
-      opens,
+      actions,
     );
     const launched = current.launcher.launch({ plan, argv: args, env, executor, wait: false });
     this.pid = launched.pid;
