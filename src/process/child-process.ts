@@ -114,6 +114,7 @@ function isGivenAway(stream: object): boolean {
 /** Starts the process of a child. Throws what Node's would, with the step. */
 export function start(child: ChildProcess, options: StartOptions): void {
   const { _handle: handle } = child as unknown as Internals;
+  if (handle) handle.executor = options.executor;
   try {
     (child as unknown as { spawn(options: StartOptions): number }).spawn(options);
   } catch (error) {
