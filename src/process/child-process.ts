@@ -27,6 +27,7 @@ interface Internals {
  * `spawn` is emitted once the target runs, which is known a moment after the call; when a step of
  * the plan fails, `error` comes in its place, and the error's `step` names it.
  */
+// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: the prototype set below has the rest
 export class ChildProcess extends EventEmitter {
   /** What the process used; null until it was reaped. */
   resourceUsage: ResourceUsage | null = null;

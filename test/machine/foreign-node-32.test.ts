@@ -8,8 +8,8 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
 /** Where scripts/install-foreign-32.sh puts what it fetches. */
-const cache = process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache');
-const foreign = process.env['SAFEEXEC_FOREIGN'] || join(cache, 'safeexec/foreign');
+const cache = process.env.XDG_CACHE_HOME || join(homedir(), '.cache');
+const foreign = process.env.SAFEEXEC_FOREIGN || join(cache, 'safeexec/foreign');
 const fixture = fileURLToPath(new URL('foreign-32-fixture.js', import.meta.url));
 
 interface Runtime {
