@@ -1,6 +1,6 @@
 import { type Executor, launch, spawn } from '../../src/index.js';
 import { PROGRAM, type Times, WARM_UP } from '../launching.js';
-import { type Measurement, type Row, type Target } from '../measurement.js';
+import type { Measurement, Row, Target } from '../measurement.js';
 import { alternate, type Sample } from '../sample.js';
 
 const LIMIT = 60;

@@ -1,9 +1,8 @@
-import { type ImageTemplate, imageTemplate, writeImageHead } from '../elf/image.js';
-import { compile } from '../plan/compile.js';
+import { type ImageTemplate, imageTemplate } from '../elf/image.js';
 import { followDescriptors, highestTarget, type Plan } from '../plan/plan.js';
 import type { Program } from '../program/instruction.js';
-import { layoutOf, link } from '../program/link.js';
 import type { Binding } from './binding.js';
+import { compilePlan } from './compiled-plan.js';
 import type { Executor } from './executor.js';
 import { Memory } from './memory.js';
 
@@ -13,10 +12,10 @@ export interface StudiedPlan {
   readonly sources: readonly number[];
   /** The highest descriptor it names. */
   readonly highest: number;
-  readonly compiled: Map<string, CompiledPlan>;
+  readonly compiled: Map<string, PlacedPlan>;
 }
 
-export interface CompiledPlan {
+export interface PlacedPlan {
   readonly program: Program;
   /** Bytes of the image, or of the linked program. */
   readonly size: number;
@@ -60,26 +59,25 @@ export class CompiledPlans {
     executor: Executor,
     errorPipe: number,
     argumentCount: number,
-  ): CompiledPlan {
+  ): PlacedPlan {
     const key = `${executor} ${errorPipe} ${argumentCount}`;
     let compiled = kept.get(key);
     if (compiled !== undefined) return compiled;
     const { machine } = this.#binding;
-    const program = compile(plan, { machine, executor, errorPipe, argumentCount });
-    const { size } = layoutOf(program, machine.wordSize);
-    compiled = executor === 'image' ? this.#image(program, size) : { program, size, image: null };
+    const site = { machine, executor, errorPipe, argumentCount };
+    const { program, bytes } = compilePlan(plan, site, this.#template);
+    const image = executor === 'image' ? this.#place(bytes) : null;
+    compiled = { program, size: bytes.length, image };
     if (kept.size >= KEPT) kept.clear();
     kept.set(key, compiled);
     return compiled;
   }
 
-  #image(program: Program, programSize: number): CompiledPlan {
+  /** An image in memory that has an address. */
+  #place(bytes: Uint8Array): Memory {
     const { machine, run } = this.#binding;
-    const { head } = this.#template;
-    const size = head.length + programSize;
-    const image = new Memory(run, machine.wordSize, size);
-    writeImageHead(this.#template, machine.wordSize, programSize, image.bytes);
-    link(program, machine, this.imageProgramAddress, image.bytes.subarray(head.length));
-    return { program, size, image };
+    const memory = new Memory(run, machine.wordSize, bytes.length);
+    memory.bytes.set(bytes);
+    return memory;
   }
 }

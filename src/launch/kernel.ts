@@ -48,11 +48,11 @@ export class Kernel {
     return this.#invoke(OP.syscall, number, a0, a1, a2, a3, a4, a5);
   }
 
-  /** A function of the host. */
+  /** A function of the host. What it returns is taken for an address. */
   callFunction(name: string, a0 = 0, a1 = 0, a2 = 0, a3 = 0): number {
     const address = this.binding.functions.get(name);
     if (!address) throw new UnsupportedError(`this host does not export ${name}`, name);
-    return this.#invoke(OP.call, address, a0, a1, a2, a3, 0, 0);
+    return this.#invoke(OP.call, address, a0, a1, a2, a3, 0, 0, true);
   }
 
   /** The word at an address. */

@@ -10,7 +10,7 @@ import {
   P_PIDFD,
   WEXITED,
 } from '../plan/constants.js';
-import type { Plan } from '../plan/plan.js';
+import { changesCredentials, type Plan } from '../plan/plan.js';
 import { HEADER, HEADER_WORDS } from '../program/instruction.js';
 import { instructionAt, link } from '../program/link.js';
 import { checkArgumentSize } from './argument-size.js';
@@ -27,7 +27,8 @@ export interface LaunchRequest {
   readonly plan: Plan;
   readonly argv: readonly string[];
   readonly env: Environment;
-  readonly executor: Executor;
+  /** What runs the plan; undefined: the first that works here. */
+  readonly executor: Executor | undefined;
   /** Whether to wait for the plan's outcome, which holds the thread until the target's exec. */
   readonly wait: boolean;
 }
@@ -53,6 +54,13 @@ export interface WatchSet extends WatchSite {
   release(fd: number): void;
 }
 
+/** Is told of each launch: the pid, or why there is none, and how long the thread was held. */
+export type LaunchReport = (
+  request: LaunchRequest & { readonly executor: Executor },
+  outcome: number | LaunchError,
+  milliseconds: number,
+) => void;
+
 /** Bytes at the start of the arena that the binding uses for itself. */
 const ARENA_START = 64;
 
@@ -63,10 +71,15 @@ export class Launcher {
   readonly #plans: CompiledPlans;
   readonly #memfdFlags: number;
   readonly #starts: Partial<Record<Executor, Start>> = {};
+  readonly #report: LaunchReport | undefined;
   #arena: Memory;
 
-  constructor(kernel: Kernel, watch: WatchSet) {
+  /** What is used where a request leaves it open. */
+  #executor: Executor = 'image';
+
+  constructor(kernel: Kernel, watch: WatchSet, report?: LaunchReport) {
     this.#kernel = kernel;
+    this.#report = report;
     this.#watch = watch;
     this.#plans = new CompiledPlans(kernel.binding);
     this.#memfdFlags = memfdFlags(kernel);
@@ -75,6 +88,33 @@ export class Launcher {
 
   /** Starts a process, or throws LaunchError and leaves nothing behind. */
   launch(request: LaunchRequest): Launched {
+    const executor = request.executor ?? this.#executor;
+    try {
+      return this.#reported({ ...request, executor });
+    } catch (error) {
+      const isFree = request.executor === undefined && executor === 'image';
+      if (!isFree || !isForbidden(error) || changesCredentials(request.plan)) throw error;
+      // What forbids executable memory forbids it for good.
+      const launched = this.#reported({ ...request, executor: 'direct' });
+      this.#executor = 'direct';
+      return launched;
+    }
+  }
+
+  #reported(request: ChosenRequest): Launched {
+    if (this.#report === undefined) return this.#launch(request);
+    const started = performance.now();
+    try {
+      const launched = this.#launch(request);
+      this.#report(request, launched.pid, performance.now() - started);
+      return launched;
+    } catch (error) {
+      if (error instanceof LaunchError) this.#report(request, error, performance.now() - started);
+      throw error;
+    }
+  }
+
+  #launch(request: ChosenRequest): Launched {
     const { plan, wait } = request;
     checkArgumentSize(this.#kernel, request.argv, request.env, plan.exec.file);
     const studied = this.#plans.study(plan);
@@ -93,7 +133,7 @@ export class Launcher {
 
   /** Writes all that the new process needs into the arena. */
   #prepare(
-    { plan, argv, env, executor }: LaunchRequest,
+    { plan, argv, env, executor }: ChosenRequest,
     pipe: ErrorPipe,
     studied: StudiedPlan,
   ): Prepared {
@@ -202,6 +242,8 @@ export class Launcher {
   }
 }
 
+type ChosenRequest = LaunchRequest & { readonly executor: Executor };
+
 interface Prepared {
   readonly start: Start;
   readonly input: StartInput;
@@ -214,4 +256,13 @@ function memfdFlags(kernel: Kernel): number {
   const fd = kernel.call('memfd_create', kernel.string(HELPER_NAME), flags | MFD_EXEC);
   if (fd >= 0) kernel.call('close', fd);
   return fd === -EINVAL ? flags : flags | MFD_EXEC;
+}
+
+const FORBIDDEN = new Set(['EACCES', 'EPERM', 'ENOSYS', 'ENOEXEC']);
+
+/** Whether an error says that memory, or this memfd, must not be executed here. */
+function isForbidden(error: unknown): boolean {
+  if (!(error instanceof LaunchError)) return false;
+  const { step, code } = error;
+  return (step === 'memfd_create' || step === 'start helper') && FORBIDDEN.has(code);
 }

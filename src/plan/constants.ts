@@ -17,15 +17,21 @@ export const ENOTDIR = 20;
 export const EINVAL = 22;
 export const ETXTBSY = 26;
 export const ENOSYS = 38;
+export const ENOBUFS = 105;
+export const ETIMEDOUT = 110;
 
 export const AT_FDCWD = -100;
 export const AT_EMPTY_PATH = 0x1000;
+export const O_WRONLY = 1;
 export const O_CLOEXEC = 0x80000;
 export const O_NONBLOCK = 0x800;
 
 export const F_GETFD = 1;
 export const F_SETFD = 2;
+export const F_GETFL = 3;
+export const F_SETFL = 4;
 export const F_DUPFD_CLOEXEC = 1030;
+export const F_SETPIPE_SZ = 1031;
 export const F_ADD_SEALS = 1033;
 export const FD_CLOEXEC = 1;
 
@@ -65,6 +71,9 @@ export const EPOLL_CTL_MOD = 3;
 export const EPOLLIN = 1;
 export const EPOLLONESHOT = 0x40000000;
 
+export const POLLIN = 1;
+export const POLLOUT = 4;
+export const PR_SET_NAME = 15;
 export const TIOCSPGRP = 0x5410;
 export const AF_UNIX = 1;
 export const SOCK_STREAM = 1;

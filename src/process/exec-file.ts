@@ -1,7 +1,8 @@
 import { promisify } from 'node:util';
-import { errnoCode } from '../errors.js';
+import { errnoCode, invalidArgType } from '../errors.js';
 import {
   killSignalNumber,
+  ownOptions,
   validateCString,
   validateFunction,
   validateMaxBuffer,
@@ -62,6 +63,7 @@ export const MAX_BUFFER = 1024 * 1024;
 export function sortArguments(args: unknown, options: unknown, callback?: unknown) {
   let list: readonly string[] = [];
   if (Array.isArray(args)) list = args.slice();
+  else if (typeof args === 'string') throw invalidArgType('args', 'of type object', args);
   else if (args !== null && typeof args === 'object') {
     callback = options;
     options = args;
@@ -74,7 +76,7 @@ export function sortArguments(args: unknown, options: unknown, callback?: unknow
     options = undefined;
   } else if (options !== undefined && options !== null) validateObject(options, 'options');
   if (callback !== undefined && callback !== null) validateFunction(callback, 'callback');
-  const given = (options ?? {}) as ExecFileOptions;
+  const given = ownOptions(options as ExecFileOptions);
   if (given.argv0 != null) validateCString(given.argv0, 'options.argv0');
   return { list, options: given, callback: callback as ExecCallback | null | undefined };
 }
@@ -90,13 +92,13 @@ export function execFile(
   callback?: ExecCallback | null,
 ): ChildProcess {
   const sorted = sortArguments(args, options, callback);
-  const given: ExecFileOptions = {
+  const given: ExecFileOptions = ownOptions({
     encoding: 'utf8',
     timeout: 0,
     maxBuffer: MAX_BUFFER,
     killSignal: 'SIGTERM',
     ...sorted.options,
-  };
+  });
   validateTimeout(given.timeout);
   validateMaxBuffer(given.maxBuffer);
   const killSignal = killSignalNumber(given.killSignal);
@@ -132,8 +134,9 @@ export function exec(
 export function withShell<Options extends { shell?: unknown }>(
   options: Options | null | undefined,
 ): Options & { shell: string | true } {
-  const shell = typeof options?.shell === 'string' ? options.shell : true;
-  return { ...options, shell } as Options & { shell: string | true };
+  const own = ownOptions(options);
+  const shell = typeof own.shell === 'string' ? own.shell : true;
+  return ownOptions({ ...own, shell }) as Options & { shell: string | true };
 }
 
 function spawnOptions(options: ExecFileOptions): SpawnOptions {
@@ -261,13 +264,15 @@ function promiseForm<Args extends unknown[]>(
   start: (...args: [...Args, ExecCallback]) => ChildProcess,
 ) {
   return (...args: Args) => {
-    let child: ChildProcess | undefined;
+    let settle: ExecCallback = () => {};
     const promise = new Promise((resolve, reject) => {
-      child = start(...args, (error, stdout, stderr) => {
+      settle = (error, stdout, stderr) => {
         if (error === null) resolve({ stdout, stderr });
         else reject(Object.assign(error, { stdout, stderr }));
-      });
+      };
     });
+    // Wrong arguments are thrown, not rejected.
+    const child = start(...args, (...result) => settle(...result));
     return Object.assign(promise, { child });
   };
 }

@@ -1,5 +1,5 @@
 import { invalidArgValue } from '../errors.js';
-import { validateArray, validateNoNul, validateObject } from '../validate.js';
+import { ownOptions, validateArray, validateNoNul, validateObject } from '../validate.js';
 import type { ChildProcess } from './child-process.js';
 import { pathOf, type SpawnOptions, type StdioOption, spawn } from './spawn.js';
 
@@ -32,7 +32,7 @@ export function fork(
     }
   }
   if (options !== undefined && options !== null) validateObject(options, 'options');
-  const given: ForkOptions = { ...options };
+  const given = ownOptions(options);
   const execPath = given.execPath || process.execPath;
   validateNoNul(execPath, 'options.execPath');
   const execArgv = given.execArgv || ownArguments();

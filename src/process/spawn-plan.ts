@@ -9,23 +9,28 @@ export interface SpawnAttributes {
   readonly gid?: number | null | undefined;
 }
 
+/** What tells a step of `stdio` from others: it opens /dev/null, or sets flags. */
+function actionKey(step: Step): string {
+  if (step.type === 'open') return `o${step.fd}`;
+  return step.type === 'statusFlags' ? `f${step.fd}=${step.flags}` : step.type;
+}
+
 /** The plan of a spawn, its steps in the order in which Node's own has them. */
 export function spawnPlan(
   { file, cwd, detached, uid, gid }: SpawnAttributes,
   candidates: readonly string[],
   map: ReadonlyMap<number, number>,
-  opens: readonly Step[],
+  actions: readonly Step[],
 ): Plan {
   const steps: Step[] = [{ type: 'signalDefaults', signals: ALL_SIGNALS }];
   if (detached) steps.push({ type: 'setsid' });
-  steps.push({ type: 'descriptors', map }, ...opens);
+  steps.push({ type: 'descriptors', map }, ...actions);
   if (cwd != null) steps.push({ type: 'chdir', path: cwd });
   if (uid != null || gid != null) steps.push({ type: 'dropGroups' });
   if (gid != null) steps.push({ type: 'setgid', gid });
   if (uid != null) steps.push({ type: 'setuid', uid });
   steps.push({ type: 'signalMask', signals: NO_SIGNALS });
-  let key = `${detached} ${uid} ${gid}`;
-  for (const step of opens) if (step.type === 'open') key += ` ${step.fd}`;
+  let key = `${detached} ${uid} ${gid} ${actions.map(actionKey)}`;
   for (const [to, from] of map) key += ` ${to}=${from}`;
   // Strings end with a NUL, which none of them contains.
   for (const path of candidates) key += `\0${path}`;

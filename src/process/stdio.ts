@@ -3,12 +3,13 @@ import type { Kernel } from '../launch/kernel.js';
 import {
   AF_UNIX,
   EBADF,
-  F_GETFD,
+  F_GETFL,
   O_CLOEXEC,
+  O_NONBLOCK,
   SOCK_CLOEXEC,
   SOCK_STREAM,
 } from '../plan/constants.js';
-import type { FileAction } from '../plan/plan.js';
+import type { Step } from '../plan/plan.js';
 
 /** Node's handle of a pipe: an end of ours goes into it. */
 interface PipeHandle {
@@ -27,8 +28,8 @@ export type StdioEntry =
 export interface Stdio {
   /** For each descriptor of the child, which one of ours it is. */
   readonly map: ReadonlyMap<number, number>;
-  /** What the child opens itself. */
-  readonly opens: readonly FileAction[];
+  /** What the child does with its descriptors once it has them. */
+  readonly actions: readonly Step[];
   /** Ends that are the child's alone: to be closed once it has them. */
   readonly theirs: readonly number[];
   readonly ours: readonly OurEnd[];
@@ -52,7 +53,7 @@ const O_RDWR = 2;
  */
 export function openStdio(kernel: Kernel, entries: readonly StdioEntry[]): Stdio {
   const map = new Map<number, number>();
-  const opens: FileAction[] = [];
+  const actions: Step[] = [];
   const theirs: number[] = [];
   const ours: OurEnd[] = [];
   try {
@@ -61,7 +62,7 @@ export function openStdio(kernel: Kernel, entries: readonly StdioEntry[]): Stdio
         case 'ignore':
           // Above 2 there is just nothing.
           if (fd <= 2) {
-            opens.push({ type: 'open', fd, path: '/dev/null', flags: fd === 0 ? 0 : O_RDWR });
+            actions.push({ type: 'open', fd, path: '/dev/null', flags: fd === 0 ? 0 : O_RDWR });
           }
           break;
         case 'pipe':
@@ -75,12 +76,15 @@ export function openStdio(kernel: Kernel, entries: readonly StdioEntry[]): Stdio
         }
         case 'inherit':
         case 'fd':
-          requireOpen(kernel, entry.fd);
-          map.set(fd, entry.fd);
-          break;
-        case 'wrap':
-          requireOpen(kernel, entry.handle.fd);
-          map.set(fd, entry.handle.fd);
+        case 'wrap': {
+          const source = entry.type === 'wrap' ? entry.handle.fd : entry.fd;
+          const flags = statusFlags(kernel, source);
+          map.set(fd, source);
+          // Programs expect standard streams that block; event loops, ours too, set the others so.
+          if (fd <= 2 && flags & O_NONBLOCK) {
+            actions.push({ type: 'statusFlags', fd, flags: flags & ~O_NONBLOCK });
+          }
+        }
       }
     });
   } catch (error) {
@@ -91,7 +95,7 @@ export function openStdio(kernel: Kernel, entries: readonly StdioEntry[]): Stdio
     );
     throw error;
   }
-  return { map, opens, theirs, ours };
+  return { map, actions, theirs, ours };
 }
 
 export function closeAll(kernel: Kernel, fds: readonly number[]): void {
@@ -111,8 +115,9 @@ function openPair(kernel: Kernel, fd: number, sockets: boolean): [number, number
   return !sockets && fd === 0 ? [second, first] : [first, second];
 }
 
-function requireOpen(kernel: Kernel, fd: number): void {
-  if (kernel.call('fcntl', fd, F_GETFD) < 0) {
-    throw new LaunchError({ errno: EBADF, syscall: 'fcntl', step: 'stdio', fd });
-  }
+/** Status flags of a descriptor, which must be open. */
+function statusFlags(kernel: Kernel, fd: number): number {
+  const flags = kernel.call('fcntl', fd, F_GETFL);
+  if (flags < 0) throw new LaunchError({ errno: EBADF, syscall: 'fcntl', step: 'stdio', fd });
+  return flags;
 }
