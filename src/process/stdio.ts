@@ -5,6 +5,7 @@ import {
   EBADF,
   F_GETFD,
   O_CLOEXEC,
+  O_RDWR,
   SOCK_CLOEXEC,
   SOCK_STREAM,
 } from '../plan/constants.js';
@@ -33,8 +34,6 @@ export interface Stdio {
   /** Our ends, and the handles they are meant for. */
   readonly ours: readonly { readonly fd: number; readonly handle: PipeHandle }[];
 }
-
-const O_RDWR = 2;
 
 /**
  * Opens the pipes that `stdio` asks for. Descriptors 0 to 2 get real pipes, which can be reopened
