@@ -28,6 +28,7 @@ const ELSEWHERE: Readonly<Record<string, { libc: string } | { source: string }>>
   SOCK_CLOEXEC: { libc: 'SOCK_CLOEXEC+0' },
   X_OK: { libc: 'X_OK' },
   SIGNAL_LIMIT: { libc: '__SIGRTMAX' },
+  DF_1_NODELETE: { libc: 'DF_1_NODELETE' },
   MFD_EXEC: { source: 'include/uapi/linux/memfd.h of Linux 6.3, memfd_create(2)' },
 };
 

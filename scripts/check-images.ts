@@ -77,6 +77,8 @@ function checkBinding(machine: Machine, folder: string, complain: (text: string)
   if (!/Type: +DYN \(/.test(text)) complain(`${where}: it is not of type DYN`);
   if (/\((SONAME|TEXTREL|NEEDED)\)/.test(text)) complain(`${where}: SONAME, TEXTREL or NEEDED`);
 
+  if (!/\(FLAGS_1\) +Flags: NODELETE/.test(text)) complain(`${where}: it can be unloaded`);
+
   // Number, value, size, type, binding, visibility, section, name.
   const symbols = [...text.matchAll(/^ +\d+: \w+ +\d+ (\w+) +(\w+) +DEFAULT +(\w+) (\w+)$/gm)].map(
     ([, type, binding, section, name]) => `${type} ${binding} ${section} ${name}`,

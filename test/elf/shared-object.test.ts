@@ -10,6 +10,7 @@ const ET_DYN = 3;
 const [STB_LOCAL, STB_GLOBAL, STB_WEAK] = [0, 1, 2];
 const [STT_NOTYPE, STT_FUNC] = [0, 2];
 const [DT_NEEDED, DT_STRSZ, DT_SYMENT, DT_SONAME, DT_TEXTREL] = [1, 10, 11, 14, 22];
+const [DT_FLAGS_1, DF_1_NODELETE] = [0x6ffffffb, 8];
 
 const EXPORTED = 'napi_register_module_v1';
 
@@ -47,6 +48,7 @@ for (const machine of Object.values(MACHINES).flatMap(variants)) {
       assert.equal(elf.machine, machine.elf.machine);
       assert.equal(elf.flags, machine.elf.flags);
       for (const tag of [DT_NEEDED, DT_SONAME, DT_TEXTREL]) assert.ok(!elf.dynamic().has(tag));
+      assert.equal(elf.dynamic().get(DT_FLAGS_1), DF_1_NODELETE);
       assert.equal(elf.dynamic().get(DT_SYMENT), wordSize === 8 ? 24 : 16);
     });
 

@@ -40,7 +40,7 @@ function copyWithoutBinding(name: string): string {
 function evaluate(copy: string, source: string): unknown {
   const file = join(copy, 'main.js');
   writeFileSync(file, source);
-  return JSON.parse(execFileSync(process.execPath, [file], { encoding: 'utf8' }));
+  return JSON.parse(execFileSync(process.execPath, [file], { encoding: 'utf8', timeout: 120_000 }));
 }
 
 /** Code of a module: what a spawned child prints, and where the binding came from. */
@@ -86,6 +86,35 @@ describe('the shipped binding', () => {
     const { source, machine, functions } = binding();
     assert.equal(source, join(compiled, 'binding', bindingFileName(machine)));
     assert.equal(functions.get('build'), bindingImage(machine).build);
+  });
+
+  test('stays loaded when the Worker that loaded it has ended', () => {
+    // The waiter thread runs in its code, and is woken by the end of what the Worker left behind.
+    const copy = join(folder, 'worker-alone');
+    cpSync(compiled, copy, { recursive: true });
+    writeFileSync(join(copy, 'package.json'), '{ "type": "module" }');
+    const source = `
+      import { Worker, isMainThread, parentPort } from 'node:worker_threads';
+      import { readFileSync } from 'node:fs';
+      if (isMainThread) {
+        const worker = new Worker(new URL(import.meta.url));
+        let pid;
+        worker.on('message', (message) => { pid = message; });
+        await new Promise((resolve, reject) => worker.on('error', reject).on('exit', resolve));
+        const mapped = /safeexec-linux.*[.]node/.test(readFileSync('/proc/self/maps', 'utf8'));
+        process.kill(pid, 'SIGKILL');
+        // Until it is reaped, by the waiter.
+        for (;;) {
+          try { process.kill(pid, 0); } catch { break; }
+          await new Promise(setImmediate);
+        }
+        console.log(JSON.stringify({ mapped }));
+      } else {
+        const { spawn } = await import(${JSON.stringify(`${copy}/index.js`)});
+        const child = spawn('sleep', ['1000'], { stdio: 'ignore' });
+        child.on('spawn', () => { parentPort.postMessage(child.pid); child.unref(); });
+      }`;
+    assert.deepEqual(evaluate(copy, source), { mapped: true });
   });
 
   test('tells what its table says', () => {
