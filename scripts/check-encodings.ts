@@ -8,12 +8,18 @@ import { bindingImage } from '../src/launch/binding-image.js';
 import type { Assembler, Code } from '../src/machine/assembler.js';
 import { MACHINES } from '../src/machine/index.js';
 import type { Architecture } from '../src/machine/syscalls.js';
+import { table as arm } from '../test/machine/arm.table.js';
 import type { EncodingTable } from '../test/machine/encoding-table.js';
+import { table as ia32 } from '../test/machine/ia32.table.js';
 import { table as x64 } from '../test/machine/x64.table.js';
 import { mustTool, runCheck, TOOLCHAINS, tool } from './toolchain.js';
 
 /** The tables that there are. */
-const TABLES: Readonly<Partial<Record<Architecture, EncodingTable<never & Assembler>>>> = { x64 };
+const TABLES: Readonly<Partial<Record<Architecture, EncodingTable<never & Assembler>>>> = {
+  x64,
+  ia32,
+  arm,
+};
 
 type Complain = (difference: string) => void;
 

@@ -10,6 +10,9 @@ import { runCheck, tool } from './toolchain.js';
 
 const EXPORTED = 'napi_register_module_v1';
 
+/** -a without -u: of an ARM file without sections readelf says nothing there, and ends with 1. */
+const ALL = '-hldrsnVAIW';
+
 interface Listing {
   readonly text: string;
   readonly segments: readonly string[];
@@ -26,8 +29,8 @@ function readelf(
   writeFileSync(file, bytes);
   // With -D also what stands in the dynamic segment, as there are no sections.
   const read = (options: string) => tool('readelf', [options, file], 'binutils');
-  const dynamic = read('-aDW');
-  for (const { status, stdout, stderr } of [read('-aW'), dynamic]) {
+  const dynamic = read(`${ALL}D`);
+  for (const { status, stdout, stderr } of [read(ALL), dynamic]) {
     if (status !== 0 || stderr !== '') complain(`${where}: readelf (${status}): ${stderr}`);
     for (const line of stdout.split('\n')) {
       if (/warning|error|unknown|unrecognized|corrupt|<[^>]*>/i.test(line)) {

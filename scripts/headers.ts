@@ -7,7 +7,7 @@ const KERNEL_HEADERS = [
   ...['linux/types.h', 'linux/time.h', 'linux/signal.h', 'linux/errno.h', 'linux/fcntl.h'],
   ...['linux/memfd.h', 'linux/sched.h', 'linux/wait.h', 'linux/eventpoll.h', 'linux/prctl.h'],
   ...['linux/resource.h', 'linux/limits.h', 'linux/binfmts.h', 'linux/elf.h', 'linux/elf-em.h'],
-  ...['asm/ioctls.h', 'asm/unistd.h', 'asm/siginfo.h'],
+  ...['linux/poll.h', 'asm/ioctls.h', 'asm/unistd.h', 'asm/siginfo.h'],
 ];
 
 /** Headers of the host's libc, for what the kernel does not export. */

@@ -74,6 +74,10 @@ type Constructor = new (message: string) => Error;
 
 function coded(Base: Constructor, code: string, message: string): Error & { code: string } {
   const error = Object.assign(new Base(message), { code });
+  Object.defineProperty(error, 'toString', {
+    value: () => `${error.name} [${code}]: ${message}`,
+    enumerable: false,
+  });
   // As Node's own: the code stands in the stack's first line, not in the name.
   error.stack = `${error.name} [${code}]: ${message}${error.stack?.slice(error.stack.indexOf('\n')) ?? ''}`;
   return error;

@@ -36,6 +36,15 @@ export function validateObject(value: unknown, name: string): asserts value is o
   }
 }
 
+export function validateFunction(value: unknown, name: string): void {
+  if (typeof value !== 'function') throw invalidArgType(name, 'of type function', value);
+}
+
+/** The own properties of an options object, whatever somebody did to Object.prototype. */
+export function ownOptions<Options extends object>(options: Options | null | undefined): Options {
+  return { __proto__: null, ...options } as Options;
+}
+
 export function validateArray(value: unknown, name: string): asserts value is readonly unknown[] {
   if (!Array.isArray(value)) throw invalidArgType(name, 'an instance of Array', value);
 }

@@ -18,6 +18,7 @@ import {
   ENOTDIR,
   F_DUPFD_CLOEXEC,
   F_SETFD,
+  F_SETFL,
   FD_CLOEXEC,
   O_CLOEXEC,
   SIG_IGN,
@@ -100,6 +101,12 @@ class StepCompiler {
         break;
       case 'descriptors':
         this.#moves(shuffle(step.map, this.#site.errorPipe));
+        break;
+      case 'statusFlags':
+        this.#call('fcntl', [step.fd, F_SETFL, step.flags], {
+          step: 'status flags',
+          fd: step.fd,
+        });
         break;
       case 'dropGroups':
         // As libuv does: who may not drop them keeps them.
@@ -189,7 +196,8 @@ class StepCompiler {
     const step = { step: 'open', path };
     const done = b.label();
     const opened = b.words(0);
-    const open = this.#call('openat', [AT_FDCWD, b.string(path), flags & ~O_CLOEXEC, mode], step);
+    const how = (flags & ~O_CLOEXEC) | (this.#site.machine.largeFile ?? 0);
+    const open = this.#call('openat', [AT_FDCWD, b.string(path), how, mode], step);
     b.resultTo(open, opened);
     // Opened as `fd` by chance: then it is in its place.
     b.branchIfEqual(opened, fd, done);

@@ -17,9 +17,12 @@ export const ENOTDIR = 20;
 export const EINVAL = 22;
 export const ETXTBSY = 26;
 export const ENOSYS = 38;
+export const ENOBUFS = 105;
+export const ETIMEDOUT = 110;
 
 export const AT_FDCWD = -100;
 export const AT_EMPTY_PATH = 0x1000;
+export const O_WRONLY = 1;
 export const O_RDWR = 2;
 export const O_CLOEXEC = 0x80000;
 export const O_NONBLOCK = 0x800;
@@ -28,7 +31,10 @@ export const __O_TMPFILE = 0o20000000;
 
 export const F_GETFD = 1;
 export const F_SETFD = 2;
+export const F_GETFL = 3;
+export const F_SETFL = 4;
 export const F_DUPFD_CLOEXEC = 1030;
+export const F_SETPIPE_SZ = 1031;
 export const F_ADD_SEALS = 1033;
 export const FD_CLOEXEC = 1;
 
@@ -75,8 +81,10 @@ export const ARG_MAX = 131072;
 /** The default stack limit in bytes. */
 export const _STK_LIM = 8 * 1024 * 1024;
 export const RLIMIT_STACK = 3;
-export const PR_SET_NAME = 15;
 
+export const POLLIN = 1;
+export const POLLOUT = 4;
+export const PR_SET_NAME = 15;
 export const TIOCSPGRP = 0x5410;
 export const AF_UNIX = 1;
 export const SOCK_STREAM = 1;

@@ -41,6 +41,8 @@ export type Step =
   /** The whole descriptor table: for each descriptor of the child, which one of the parent's. */
   | { readonly type: 'descriptors'; readonly map: ReadonlyMap<number, number> }
   | FileAction
+  /** Status flags of an open descriptor: F_SETFL of fcntl(2). */
+  | { readonly type: 'statusFlags'; readonly fd: number; readonly flags: number }
   /** No supplementary groups, where that is allowed: setgroups(2). */
   | { readonly type: 'dropGroups' }
   /** All three group ids, or user ids: setgid(2), setuid(2). */

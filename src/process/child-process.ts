@@ -27,6 +27,7 @@ interface Internals {
  * `spawn` is emitted once the target runs, which is known a moment after the call; when a step of
  * the plan fails, `error` comes in its place, and the error's `step` names it.
  */
+// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: the prototype set below has the rest
 export class ChildProcess extends EventEmitter {
   /** What the process used; null until it was reaped. */
   resourceUsage: ResourceUsage | null = null;
@@ -88,7 +89,9 @@ export class ChildProcess extends EventEmitter {
     // of `exit` may still want to start reading.
     process.nextTick(() => {
       for (const stream of (child.stdio ?? []) as (Readable | Writable | null)[]) {
-        if (stream && 'resume' in stream && stream.readable) stream.resume();
+        if (stream && 'resume' in stream && stream.readable && !isGivenAway(stream)) {
+          stream.resume();
+        }
       }
     });
     if (++child._closesGot === child._closesNeeded) {
@@ -102,9 +105,17 @@ Object.setPrototypeOf(ChildProcess.prototype, NodeChildProcess.prototype);
 
 export interface ChildProcess extends Omit<NodeChildProcess, keyof EventEmitter> {}
 
+/** Whether Node has marked a stream as the standard stream of another child: that one reads it. */
+function isGivenAway(stream: object): boolean {
+  return Object.getOwnPropertySymbols(stream).some(
+    ({ description }) => description === 'kIsUsedAsStdio',
+  );
+}
+
 /** Starts the process of a child. Throws what Node's would, with the step. */
 export function start(child: ChildProcess, options: StartOptions): void {
   const { _handle: handle } = child as unknown as Internals;
+  if (handle) handle.executor = options.executor;
   try {
     (child as unknown as { spawn(options: StartOptions): number }).spawn(options);
   } catch (error) {
@@ -132,7 +143,11 @@ export function spawnError(
   return error;
 }
 
-function annotate(error: SpawnError, { step, path, fd }: LaunchFailure): void {
+/** Adds to an error which step failed, and on what. */
+export function annotate(
+  error: SpawnError,
+  { step, path, fd }: Pick<LaunchFailure, 'step' | 'path' | 'fd'>,
+): void {
   error.step = step;
   if (step === 'exec') return;
   const object = path !== undefined ? ` '${path}'` : fd !== undefined ? ` of descriptor ${fd}` : '';

@@ -1,6 +1,7 @@
 import { binding } from '../launch/binding.js';
 import { Kernel } from '../launch/kernel.js';
 import { Launcher } from '../launch/launcher.js';
+import { debugReport } from './debug.js';
 import { Watcher } from './watcher.js';
 
 /** What a thread needs to start and watch processes. */
@@ -17,7 +18,7 @@ export function engine(): Engine {
   if (current === undefined) {
     const kernel = new Kernel(binding());
     const watcher = new Watcher(kernel);
-    current = { kernel, watcher, launcher: new Launcher(kernel, watcher) };
+    current = { kernel, watcher, launcher: new Launcher(kernel, watcher, debugReport) };
   }
   return current;
 }

@@ -3,11 +3,10 @@ import { LaunchError, type LaunchFailure } from '../errors.js';
 import type { Executor } from '../launch/executor.js';
 import type { Environment } from '../launch/vectors.js';
 import { ENOSYS } from '../plan/constants.js';
-import { ALL_SIGNALS, NO_SIGNALS, type Plan, type Step } from '../plan/plan.js';
 import { type Engine, engine } from './engine.js';
-import { searchPath } from './environment.js';
 import type { Exit, ResourceUsage } from './exit.js';
-import { candidatesFor, lookAhead } from './lookup.js';
+import { findCandidates } from './lookup.js';
+import { spawnPlan } from './spawn-plan.js';
 import { closeAll, openStdio, type Stdio, type StdioEntry } from './stdio.js';
 import { Supervision } from './supervision.js';
 
@@ -26,10 +25,32 @@ export interface HandleOptions {
   readonly executor?: Executor | undefined;
 }
 
+/** The same, one by one. */
+type ListedOptions = [
+  file: string,
+  args: HandleOptions['args'],
+  cwd: HandleOptions['cwd'],
+  envPairs: HandleOptions['envPairs'],
+  stdio: HandleOptions['stdio'],
+  flags: number,
+  uid: HandleOptions['uid'],
+  gid: HandleOptions['gid'],
+];
+
+/** Node's kProcessFlagDetached. */
+const FLAG_DETACHED = 1;
+
+function unlist([file, args, cwd, envPairs, stdio, flags, uid, gid]: ListedOptions): HandleOptions {
+  return { file, args, cwd, envPairs, stdio, detached: (flags & FLAG_DETACHED) !== 0, uid, gid };
+}
+
 /** The same before Node's ChildProcess has gone through `stdio`. */
 export interface StartOptions extends Omit<HandleOptions, 'stdio'> {
   readonly stdio: unknown;
   readonly serialization?: 'json' | 'advanced' | undefined;
+  /** Without effect on Linux; who looks at a child's options finds them as in Node. */
+  readonly windowsHide?: boolean | undefined;
+  readonly windowsVerbatimArguments?: boolean | undefined;
 }
 
 /** What a handle tells its ChildProcess. */
@@ -54,6 +75,8 @@ export class ProcessHandle extends AsyncResource {
   resourceUsage: ResourceUsage | null = null;
   /** Whether the outcome of the plan is still to come. */
   pending = false;
+  /** What runs the plan, where Node does not hand it over with the rest. */
+  executor: Executor | undefined;
   readonly #events: HandleEvents;
   #supervision: Supervision | null = null;
 
@@ -62,8 +85,12 @@ export class ProcessHandle extends AsyncResource {
     this.#events = events;
   }
 
-  /** Starts the process: 0, or a negated error number. */
-  spawn(options: HandleOptions): number {
+  /**
+   * Starts the process: 0, or a negated error number. Node hands over the options as one object,
+   * or one by one (24.22 does).
+   */
+  spawn(...given: [HandleOptions] | ListedOptions): number {
+    const options = given.length === 1 ? given[0] : { ...unlist(given), executor: this.executor };
     const current = engine();
     let stdio: Stdio | undefined;
     try {
@@ -80,20 +107,21 @@ export class ProcessHandle extends AsyncResource {
         closeAll(current.kernel, stdio.theirs);
         // Also after a failure: the child's streams are there in any case, and end at once.
         for (const { fd, handle } of stdio.ours) {
-          if (handle.open(fd) !== 0) closeAll(current.kernel, [fd]);
+          if (handle?.open(fd) !== 0) closeAll(current.kernel, [fd]);
         }
       }
     }
   }
 
-  #launch(current: Engine, options: HandleOptions, { map, opens }: Stdio): void {
-    const { file, args, executor = 'image' } = options;
+  #launch(current: Engine, options: HandleOptions, { map, actions }: Stdio): void {
+    const { file, args, executor } = options;
     const env: Environment = options.envPairs ?? 'inherit';
-    let candidates = candidatesFor(file, file.includes('/') ? '' : searchPath(env));
-    const found = lookAhead(current.kernel, candidates, file, options.cwd ?? undefined);
-    if (!('index' in found)) throw new LaunchError(found);
-    candidates = candidates.slice(found.index);
-    const plan = spawnPlan(options, candidates, map, opens);
+    const plan = spawnPlan(
+      options,
+      findCandidates(current.kernel, file, env, options.cwd),
+      map,
+      actions,
+    );
     const launched = current.launcher.launch({ plan, argv: args, env, executor, wait: false });
     this.pid = launched.pid;
     this.pending = launched.pending !== null;
@@ -136,31 +164,4 @@ export class ProcessHandle extends AsyncResource {
     if (exit !== null && exit !== 'lost') this.resourceUsage = exit.resourceUsage;
     this.runInAsyncScope(() => this.#events.ended(exit, failure));
   }
-}
-
-function openedDescriptor(step: Step): number {
-  return step.type === 'open' ? step.fd : -1;
-}
-
-/** The plan of a spawn, its steps in the order in which Node's own has them. */
-function spawnPlan(
-  { file, cwd, detached, uid, gid }: HandleOptions,
-  candidates: readonly string[],
-  map: ReadonlyMap<number, number>,
-  opens: readonly Step[],
-): Plan {
-  const steps: Step[] = [{ type: 'signalDefaults', signals: ALL_SIGNALS }];
-  if (detached) steps.push({ type: 'setsid' });
-  steps.push({ type: 'descriptors', map }, ...opens);
-  if (cwd != null) steps.push({ type: 'chdir', path: cwd });
-  if (uid != null || gid != null) steps.push({ type: 'dropGroups' });
-  if (gid != null) steps.push({ type: 'setgid', gid });
-  if (uid != null) steps.push({ type: 'setuid', uid });
-  steps.push({ type: 'signalMask', signals: NO_SIGNALS });
-  let key = `${detached} ${uid} ${gid} ${opens.map(openedDescriptor)}`;
-  for (const [to, from] of map) key += ` ${to}=${from}`;
-  // Strings end with a NUL, which none of them contains.
-  for (const path of candidates) key += `\0${path}`;
-  key += `\0\0${file}\0${cwd ?? ''}`;
-  return { steps, exec: { candidates, file, shellFallback: true }, key };
 }

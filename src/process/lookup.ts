@@ -1,6 +1,25 @@
-import type { LaunchFailure } from '../errors.js';
+import { LaunchError, type LaunchFailure } from '../errors.js';
 import type { Kernel } from '../launch/kernel.js';
+import type { Environment } from '../launch/vectors.js';
 import { AT_FDCWD, EACCES, ENOENT, ENOTDIR, X_OK } from '../plan/constants.js';
+import { searchPath } from './environment.js';
+
+/**
+ * The paths at which a plan looks for `file`, from the first that may be executed on. Throws
+ * LaunchError if there is none, or no such directory: then nothing needs to be started.
+ */
+export function findCandidates(
+  kernel: Kernel,
+  file: string,
+  env: Environment,
+  cwd: string | null | undefined,
+): string[] {
+  const candidates = candidatesFor(file, file.includes('/') ? '' : searchPath(env));
+  const access = (path: string): number => executable(kernel, path);
+  const found = lookAhead(access, candidates, file, cwd ?? undefined);
+  if (!('index' in found)) throw new LaunchError(found);
+  return candidates.slice(found.index);
+}
 
 /** The paths that execvpe(3) would try for `file`, in order. */
 export function candidatesFor(file: string, path: string): string[] {
@@ -10,23 +29,24 @@ export function candidatesFor(file: string, path: string): string[] {
 
 /**
  * Looks whether a launch can succeed, so that one that cannot costs no process: whether the
- * directory is there, and which candidate is the first that may be executed.
+ * directory is there, and which candidate is the first that may be executed. `access` is
+ * access(2) for X_OK: it gives 0, or a negated error number.
  */
 export function lookAhead(
-  kernel: Kernel,
+  access: (path: string) => number,
   candidates: readonly string[],
   file: string,
   cwd: string | undefined,
 ): { readonly index: number } | LaunchFailure {
   if (cwd !== undefined) {
     // With the dot at its end a path that is no directory is refused.
-    const result = access(kernel, `${cwd}/.`);
+    const result = access(`${cwd}/.`);
     if (result < 0) return { errno: -result, syscall: 'chdir', step: 'chdir', path: cwd };
   }
   let errno = ENOENT;
   for (const [index, candidate] of candidates.entries()) {
     const path = cwd === undefined || candidate.startsWith('/') ? candidate : `${cwd}/${candidate}`;
-    const result = access(kernel, path);
+    const result = access(path);
     if (result === 0) return { index };
     if (result === -EACCES) errno = EACCES;
     else if (result !== -ENOENT && result !== -ENOTDIR) {
@@ -36,7 +56,7 @@ export function lookAhead(
   return { errno, syscall: 'execve', step: 'exec', path: file };
 }
 
-function access(kernel: Kernel, path: string): number {
+function executable(kernel: Kernel, path: string): number {
   // What is too long for the scratch memory is too long for the kernel.
   return kernel.call('faccessat', AT_FDCWD, kernel.string(path.slice(0, 5000)), X_OK);
 }

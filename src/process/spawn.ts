@@ -5,6 +5,7 @@ import { invalidArgType, invalidArgValue, unknownOption } from '../errors.js';
 import { EXECUTORS, type Executor } from '../launch/executor.js';
 import {
   killSignalNumber,
+  ownOptions,
   validateAbortSignal,
   validateBoolean,
   validateCString,
@@ -56,7 +57,7 @@ export interface SpawnOptions {
   /** Accepted, and without effect on Linux. */
   windowsHide?: boolean | undefined;
   windowsVerbatimArguments?: boolean | undefined;
-  /** What runs the plan. Default `image`. */
+  /** What runs the plan. Default `image`, and `direct` where memory must not be executed. */
   executor?: Executor | undefined;
 }
 
@@ -130,7 +131,7 @@ export function normalize(file: unknown, args: unknown, given: unknown): NormalO
   }
   for (let i = 0; i < list.length; i++) validateNoNul(list[i], `args[${i}]`);
   if (given !== undefined) validateObject(given, 'options');
-  const options = (given ?? {}) as SpawnOptions;
+  const options = ownOptions(given as SpawnOptions);
   checkOptions(options);
   const { shell, argv0, cwd, env, stdio } = options;
 
@@ -147,11 +148,14 @@ export function normalize(file: unknown, args: unknown, given: unknown): NormalO
   return {
     file: command,
     args: argv,
-    cwd: cwd == null ? undefined : pathOf(cwd, 'options.cwd'),
+    // An empty one is none, as in Node.
+    cwd: cwd == null ? undefined : pathOf(cwd, 'options.cwd') || undefined,
     // Node adds the channel's variables to a list that is there.
     envPairs: vector !== 'inherit' ? [...vector] : usesChannel ? pairs(process.env) : undefined,
     stdio,
     detached: !!options.detached,
+    windowsHide: !!options.windowsHide,
+    windowsVerbatimArguments: !!options.windowsVerbatimArguments,
     uid: options.uid,
     gid: options.gid,
     serialization: options.serialization,

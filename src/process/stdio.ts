@@ -3,13 +3,14 @@ import type { Kernel } from '../launch/kernel.js';
 import {
   AF_UNIX,
   EBADF,
-  F_GETFD,
+  F_GETFL,
   O_CLOEXEC,
+  O_NONBLOCK,
   O_RDWR,
   SOCK_CLOEXEC,
   SOCK_STREAM,
 } from '../plan/constants.js';
-import type { FileAction } from '../plan/plan.js';
+import type { Step } from '../plan/plan.js';
 
 /** Node's handle of a pipe: an end of ours goes into it. */
 interface PipeHandle {
@@ -19,7 +20,8 @@ interface PipeHandle {
 /** One element of `stdio`, as Node's ChildProcess hands it to its process handle. */
 export type StdioEntry =
   | { readonly type: 'ignore' }
-  | { readonly type: 'pipe' | 'overlapped'; readonly handle: PipeHandle; readonly ipc?: boolean }
+  /** Without a handle, as the sync forms have it, it is a real pipe whatever its number. */
+  | { readonly type: 'pipe' | 'overlapped'; readonly handle?: PipeHandle; readonly ipc?: boolean }
   | { readonly type: 'inherit' | 'fd'; readonly fd: number }
   | { readonly type: 'wrap'; readonly handle: { readonly fd: number } };
 
@@ -27,12 +29,20 @@ export type StdioEntry =
 export interface Stdio {
   /** For each descriptor of the child, which one of ours it is. */
   readonly map: ReadonlyMap<number, number>;
-  /** What the child opens itself. */
-  readonly opens: readonly FileAction[];
+  /** What the child does with its descriptors once it has them. */
+  readonly actions: readonly Step[];
   /** Ends that are the child's alone: to be closed once it has them. */
   readonly theirs: readonly number[];
-  /** Our ends, and the handles they are meant for. */
-  readonly ours: readonly { readonly fd: number; readonly handle: PipeHandle }[];
+  readonly ours: readonly OurEnd[];
+}
+
+/** Our end of a pipe. */
+export interface OurEnd {
+  readonly fd: number;
+  /** Which descriptor of the child has the other end. */
+  readonly index: number;
+  /** What it is meant for. */
+  readonly handle: PipeHandle | undefined;
 }
 
 /**
@@ -42,34 +52,38 @@ export interface Stdio {
  */
 export function openStdio(kernel: Kernel, entries: readonly StdioEntry[]): Stdio {
   const map = new Map<number, number>();
-  const opens: FileAction[] = [];
+  const actions: Step[] = [];
   const theirs: number[] = [];
-  const ours: { fd: number; handle: PipeHandle }[] = [];
+  const ours: OurEnd[] = [];
   try {
     entries.forEach((entry, fd) => {
       switch (entry.type) {
         case 'ignore':
           // Above 2 there is just nothing.
           if (fd <= 2) {
-            opens.push({ type: 'open', fd, path: '/dev/null', flags: fd === 0 ? 0 : O_RDWR });
+            actions.push({ type: 'open', fd, path: '/dev/null', flags: fd === 0 ? 0 : O_RDWR });
           }
           break;
         case 'pipe':
         case 'overlapped': {
-          const [our, their] = openPair(kernel, fd, fd > 2 || entry.ipc === true);
+          const { handle, ipc } = entry;
+          const [our, their] = openPair(kernel, fd, handle !== undefined && (fd > 2 || !!ipc));
           map.set(fd, their);
           theirs.push(their);
-          ours.push({ fd: our, handle: entry.handle });
+          ours.push({ fd: our, index: fd, handle });
           break;
         }
         case 'inherit':
         case 'fd':
-          requireOpen(kernel, entry.fd);
-          map.set(fd, entry.fd);
-          break;
-        case 'wrap':
-          requireOpen(kernel, entry.handle.fd);
-          map.set(fd, entry.handle.fd);
+        case 'wrap': {
+          const source = entry.type === 'wrap' ? entry.handle.fd : entry.fd;
+          const flags = statusFlags(kernel, source);
+          map.set(fd, source);
+          // Programs expect standard streams that block; event loops, ours too, set the others so.
+          if (fd <= 2 && flags & O_NONBLOCK) {
+            actions.push({ type: 'statusFlags', fd, flags: flags & ~O_NONBLOCK });
+          }
+        }
       }
     });
   } catch (error) {
@@ -80,7 +94,7 @@ export function openStdio(kernel: Kernel, entries: readonly StdioEntry[]): Stdio
     );
     throw error;
   }
-  return { map, opens, theirs, ours };
+  return { map, actions, theirs, ours };
 }
 
 export function closeAll(kernel: Kernel, fds: readonly number[]): void {
@@ -100,8 +114,9 @@ function openPair(kernel: Kernel, fd: number, sockets: boolean): [number, number
   return !sockets && fd === 0 ? [second, first] : [first, second];
 }
 
-function requireOpen(kernel: Kernel, fd: number): void {
-  if (kernel.call('fcntl', fd, F_GETFD) < 0) {
-    throw new LaunchError({ errno: EBADF, syscall: 'fcntl', step: 'stdio', fd });
-  }
+/** Status flags of a descriptor, which must be open. */
+function statusFlags(kernel: Kernel, fd: number): number {
+  const flags = kernel.call('fcntl', fd, F_GETFL);
+  if (flags < 0) throw new LaunchError({ errno: EBADF, syscall: 'fcntl', step: 'stdio', fd });
+  return flags;
 }

@@ -48,7 +48,8 @@ function runBoth(program: Program): { ours: Uint8Array; reference: Uint8Array } 
   loaded.run();
   // The header is the interpreters' own.
   const start = HEADER_WORDS * wordSize;
-  return { ours: loaded.memory.bytes.slice(start, size), reference: reference.slice(start) };
+  const ours = Uint8Array.from(loaded.memory.bytes.subarray(start, size));
+  return { ours, reference: reference.slice(start) };
 }
 
 /** One instruction to be made: numbers choose among what is possible at its place. */
