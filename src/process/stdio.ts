@@ -6,6 +6,7 @@ import {
   F_GETFL,
   O_CLOEXEC,
   O_NONBLOCK,
+  O_RDWR,
   SOCK_CLOEXEC,
   SOCK_STREAM,
 } from '../plan/constants.js';
@@ -43,8 +44,6 @@ export interface OurEnd {
   /** What it is meant for. */
   readonly handle: PipeHandle | undefined;
 }
-
-const O_RDWR = 2;
 
 /**
  * Opens the pipes that `stdio` asks for. Descriptors 0 to 2 get real pipes, which can be reopened
