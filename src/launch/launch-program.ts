@@ -68,15 +68,14 @@ export interface WatchSite {
 
 /**
  * The parent's half of a launch. The new process runs the plan in the parent's memory (`direct`),
- * or execs an image of it. When the program halts the child is in the thread's epoll set, and so
- * is the error pipe, unless the outcome was there already.
+ * or execs an image of it. When the program halts the child is in the thread's epoll set, and the
+ * error pipe has been asked for the outcome, should it be there already.
  */
 export function launchProgram(machine: Machine, direct: boolean, site: WatchSite): LaunchProgram {
   const { wordSize, structs } = machine;
   const b = new ProgramBuilder(wordSize);
   const [cloneFails, restoring, closing] = [b.label('clone failed'), b.label(), b.label('close')];
   const [child, given, childFails] = [b.label('child'), b.label(), b.label('child failed')];
-  const [watchOutcome, watchChild] = [b.label('watch outcome'), b.label('watch child')];
   const [unwatched, done] = [b.label('unwatched'), b.label('done')];
 
   const memfd = b.words(-1);
@@ -85,17 +84,12 @@ export function launchProgram(machine: Machine, direct: boolean, site: WatchSite
   const record = b.reserve(2 * wordSize);
   const all = b.bytes(new Uint8Array(SIGSET_SIZE).fill(255), 8);
   const old = b.reserve(SIGSET_SIZE, 8);
-  const event = (): Place => {
-    // Words are read from the data of an event, so there is room for a whole one.
-    const bytes = new Uint8Array(structs.epollEvent.size + wordSize);
-    bytes[0] = EPOLLIN;
-    return b.bytes(bytes, 8);
-  };
-  const childEvent = event();
-  const outcomeEvent = event();
-  const dataOf = (place: Place): Place => offsetBy(place, structs.epollEvent.data);
+  // Words are read from the data of the event, so there is room for a whole one.
+  const blank = new Uint8Array(structs.epollEvent.size + wordSize);
+  blank[0] = EPOLLIN;
+  const event = b.bytes(blank, 8);
   // The kernel writes the pidfd to where it is the event's data as well.
-  const pidfd = dataOf(childEvent);
+  const pidfd = offsetBy(event, structs.epollEvent.data);
 
   let create = -1;
   let write = -1;
@@ -137,23 +131,10 @@ export function launchProgram(machine: Machine, direct: boolean, site: WatchSite
   const closeWrite = b.syscall('close', [-1]);
   b.branchIfEqual(pid, -1, done);
 
-  const read = b.syscall('read', [0, record, 2 * wordSize], {
-    result: outcome,
-    onError: watchOutcome,
-  });
-  b.jump(watchChild);
-  b.place(watchOutcome);
-  // Nothing there yet: the helper is still on its way.
-  b.copy(b.argumentOf(read, 0), dataOf(outcomeEvent));
-  b.copy(b.argumentOf(read, 0), b.argumentOf(b.position + 1, 2));
-  b.syscall('epoll_ctl', [site.epoll, EPOLL_CTL_ADD, 0, outcomeEvent], {
-    onError: unwatched,
-    step: { step: 'watch outcome' },
-  });
-  b.add(1, site.live);
-  b.place(watchChild);
+  // EAGAIN, as a rule: the helper is still on its way.
+  const read = b.syscall('read', [0, record, 2 * wordSize], { result: outcome });
   b.copy(pidfd, b.argumentOf(b.position + 1, 2));
-  b.syscall('epoll_ctl', [site.epoll, EPOLL_CTL_ADD, 0, childEvent], {
+  b.syscall('epoll_ctl', [site.epoll, EPOLL_CTL_ADD, 0, event], {
     onError: unwatched,
     step: { step: 'watch child' },
   });

@@ -41,7 +41,7 @@ export interface Launched {
   readonly pending: PendingOutcome | null;
 }
 
-/** Where a plan's outcome will be read: a descriptor in the thread's epoll set. */
+/** Where a plan's outcome will be read, without blocking: who gets this closes it. */
 export interface PendingOutcome {
   readonly fd: number;
   /** What the two words of a record say. */
@@ -190,16 +190,14 @@ export class Launcher {
   ): Launched {
     const kernel = this.#kernel;
     if (failure !== null) {
-      if (failure.step === 'watch child' && outcome < 0) this.#watch.release(errorRead);
-      else kernel.call('close', errorRead);
+      kernel.call('close', errorRead);
       if (pid > 0) {
         this.#end(pidfd);
         kernel.call('close', pidfd);
       }
       throw new LaunchError(failure);
     }
-    const watched = outcome < 0;
-    if (watched && !wait) return { pid, pidfd, pending: { fd: errorRead, explain } };
+    if (outcome < 0 && !wait) return { pid, pidfd, pending: { fd: errorRead, explain } };
 
     let [address, result] = record;
     const { memory, scratchAt } = kernel;
@@ -208,8 +206,7 @@ export class Launcher {
       address = memory.word(scratchAt);
       result = memory.signedWord(scratchAt + memory.wordSize);
     }
-    if (watched) this.#watch.release(errorRead);
-    else kernel.call('close', errorRead);
+    kernel.call('close', errorRead);
     if (outcome === 0) return { pid, pidfd, pending: null };
     this.#end(pidfd);
     this.#watch.release(pidfd);

@@ -54,7 +54,11 @@ export class ChildProcess extends EventEmitter {
 
   /** Node announces the spawn when its call returns; here that may be too early to know. */
   override emit(event: string | symbol, ...args: unknown[]): boolean {
-    if (event === 'spawn' && (this as unknown as Internals)._handle?.pending) return false;
+    const handle = event === 'spawn' ? (this as unknown as Internals)._handle : null;
+    if (handle?.pending) {
+      if (this.listenerCount('spawn') > 0) handle.announce();
+      return false;
+    }
     return super.emit(event, ...args);
   }
 
