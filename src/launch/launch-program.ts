@@ -15,6 +15,7 @@ import {
   F_SETFD,
   SIG_SETMASK,
   SIGCHLD,
+  SIGKILL,
 } from '../plan/constants.js';
 import { offsetBy, ProgramBuilder } from '../program/builder.js';
 import { type Place, type Program, WORD } from '../program/instruction.js';
@@ -48,7 +49,7 @@ export interface LaunchPlaces {
   readonly record: Place;
   /** The records of failures, each to be 0 before a run. */
   readonly failures: {
-    /** Before the clone, or the clone itself: there is no child. */
+    /** Up to and including the clone: there is no child, or none any more. */
     readonly unstarted: readonly Place[];
     /** The child is there, but epoll did not take a descriptor. */
     readonly unwatched: Place;
@@ -76,6 +77,7 @@ export function launchProgram(machine: Machine, direct: boolean, site: WatchSite
   const b = new ProgramBuilder(wordSize);
   const [cloneFails, restoring, closing] = [b.label('clone failed'), b.label(), b.label('close')];
   const [child, given, childFails] = [b.label('child'), b.label(), b.label('child failed')];
+  const [refused, unnamed] = [b.label('clone refused'), b.label('no pidfd')];
   const [unwatched, done] = [b.label('unwatched'), b.label('done')];
 
   const memfd = b.words(-1);
@@ -112,15 +114,34 @@ export function launchProgram(machine: Machine, direct: boolean, site: WatchSite
     onError: closing,
     step: { step: 'block signals' },
   });
-  b.syscall('clone', [CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, 0, pidfd, 0, 0], {
+  const flags = CLONE_VM | CLONE_VFORK | SIGCHLD;
+  const clone = { step: 'clone' };
+  b.syscall('clone', [flags | CLONE_PIDFD, 0, pidfd, 0, 0], {
     result: pid,
-    onError: cloneFails,
-    step: { step: 'clone' },
+    onError: refused,
+    step: clone,
   });
   b.branchIfEqual(pid, 0, child);
-
   // The parent goes on when the child has its own memory, or is gone.
   b.jump(restoring);
+
+  // An emulator of system calls may not know CLONE_PIDFD. Any other error comes up again.
+  b.place(refused);
+  b.syscall('clone', [flags, 0, 0, 0, 0], { result: pid, onError: cloneFails, step: clone });
+  b.branchIfEqual(pid, 0, child);
+  b.copy(pid, b.argumentOf(b.position + 1, 0));
+  b.syscall('pidfd_open', [0, 0], {
+    result: pidfd,
+    onError: unnamed,
+    step: { step: 'pidfd_open' },
+  });
+  b.jump(restoring);
+  // A child that cannot be watched is ended. No signal interrupts: they are blocked.
+  b.place(unnamed);
+  b.copy(pid, b.argumentOf(b.position + 2, 0));
+  b.copy(pid, b.argumentOf(b.position + 2, 0));
+  b.syscall('kill', [0, SIGKILL]);
+  b.syscall('wait4', [0, 0, 0, 0]);
   b.place(cloneFails);
   b.copy(b.words(-1), pid);
   b.place(restoring);
@@ -188,7 +209,7 @@ export function launchProgram(machine: Machine, direct: boolean, site: WatchSite
       outcome,
       record,
       failures: {
-        unstarted: [failedAt(cloneFails), failedAt(closing)],
+        unstarted: [failedAt(cloneFails), failedAt(unnamed), failedAt(closing)],
         unwatched: failedAt(unwatched),
       },
     },

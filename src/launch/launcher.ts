@@ -2,8 +2,10 @@ import { constants } from 'node:os';
 import { alignUp } from '../elf/encode.js';
 import { InternalError, LaunchError, type LaunchFailure } from '../errors.js';
 import {
+  AT_EMPTY_PATH,
   EINTR,
   EINVAL,
+  ENOSYS,
   MFD_ALLOW_SEALING,
   MFD_CLOEXEC,
   MFD_EXEC,
@@ -74,8 +76,8 @@ export class Launcher {
   readonly #report: LaunchReport | undefined;
   #arena: Memory;
 
-  /** What is used where a request leaves it open. */
-  #executor: Executor = 'image';
+  /** What is used where a request leaves it open; found out by the first that does. */
+  #executor: Executor | undefined;
 
   constructor(kernel: Kernel, watch: WatchSet, report?: LaunchReport) {
     this.#kernel = kernel;
@@ -88,7 +90,7 @@ export class Launcher {
 
   /** Starts a process, or throws LaunchError and leaves nothing behind. */
   launch(request: LaunchRequest): Launched {
-    const executor = request.executor ?? this.#executor;
+    const executor = request.executor ?? this.#executorFor(request.plan);
     try {
       return this.#reported({ ...request, executor });
     } catch (error) {
@@ -99,6 +101,12 @@ export class Launcher {
       this.#executor = 'direct';
       return launched;
     }
+  }
+
+  #executorFor(plan: Plan): Executor {
+    if (changesCredentials(plan)) return 'image';
+    this.#executor ??= hasExecveat(this.#kernel) ? 'image' : 'direct';
+    return this.#executor;
   }
 
   #reported(request: ChosenRequest): Launched {
@@ -253,6 +261,14 @@ function memfdFlags(kernel: Kernel): number {
   const fd = kernel.call('memfd_create', kernel.string(HELPER_NAME), flags | MFD_EXEC);
   if (fd >= 0) kernel.call('close', fd);
   return fd === -EINVAL ? flags : flags | MFD_EXEC;
+}
+
+/**
+ * Emulators of system calls may lack execveat(2), and may not hold the parent until the exec: then
+ * its failure would come too late for another way. Asked with a descriptor that is none.
+ */
+function hasExecveat(kernel: Kernel): boolean {
+  return kernel.call('execveat', -1, kernel.string(''), 0, 0, AT_EMPTY_PATH) !== -ENOSYS;
 }
 
 const FORBIDDEN = new Set(['EACCES', 'EPERM', 'ENOSYS', 'ENOEXEC']);

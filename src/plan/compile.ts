@@ -138,7 +138,8 @@ class StepCompiler {
   dropHandlers(): void {
     const b = this.#b;
     const { sigaction } = this.#site.machine.structs;
-    const old = b.reserve(sigaction.size);
+    // One word more: qemu 7.2 for riscv64 takes its struct for one with a sa_restorer.
+    const old = b.reserve(sigaction.size + this.#site.machine.wordSize);
     this.#eachSignal((signal) => {
       const skip = b.label();
       b.copy(signal, b.argumentOf(b.position + 1, 0));

@@ -51,6 +51,7 @@ export const MFD_EXEC = 16;
 export const SIG_IGN = 1;
 export const SIG_BLOCK = 0;
 export const SIG_SETMASK = 2;
+export const SIGKILL = 9;
 export const SIGCHLD = 17;
 /** The highest signal number. */
 export const SIGNAL_LIMIT = 64;
