@@ -108,6 +108,13 @@ class StepCompiler {
           fd: step.fd,
         });
         break;
+      case 'closeOnExec':
+        for (const fd of step.fds) {
+          this.#b.syscall('fcntl', [fd, F_SETFD, FD_CLOEXEC], {
+            step: { step: 'close-on-exec', fd },
+          });
+        }
+        break;
       case 'dropGroups':
         // As libuv does: who may not drop them keeps them.
         this.#b.syscall('setgroups', [0, 0], { step: { step: 'setgroups' } });

@@ -208,12 +208,25 @@ export function pathOf(value: unknown, name: string): string {
   return value;
 }
 
-function endAfter(child: ChildProcess, timeout: number, signal: number | undefined): void {
-  const timer = setTimeout(() => tryKill(child, signal), timeout);
+/** Sends a signal when the time is up; `late` is told if that reached the process. */
+export function endAfter(
+  child: ChildProcess,
+  timeout: number,
+  signal: number | undefined,
+  late: () => void = () => {},
+): void {
+  const timer = setTimeout(() => {
+    if (tryKill(child, signal)) late();
+  }, timerDelay(timeout));
   child.once('exit', () => clearTimeout(timer));
   child.once('error', () => {
     if (child.pid === undefined) clearTimeout(timer);
   });
+}
+
+/** Node's timers take 31 bits, and make one millisecond of anything longer. */
+export function timerDelay(milliseconds: number): number {
+  return Math.min(milliseconds, 0x7fffffff);
 }
 
 function endOnAbort(child: ChildProcess, signal: AbortSignal, kill: number | undefined): void {

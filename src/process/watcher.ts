@@ -20,6 +20,7 @@ import {
 import { ProgramBuilder } from '../program/builder.js';
 import type { Place } from '../program/instruction.js';
 import { layoutOf, link, offsetOf } from '../program/link.js';
+import { aboveStandard } from './stdio.js';
 import { joinProgram, RECORD, RECORD_WORDS, waiterProgram } from './waiter-program.js';
 
 /** Milliseconds between two checks of what has no wake-up of its own. */
@@ -53,8 +54,10 @@ export class Watcher implements WatchSet {
     const pipe = kernel.call('pipe2', kernel.scratchAddress, O_CLOEXEC | O_NONBLOCK);
     if (pipe < 0) kernel.call('close', this.epoll);
     must(pipe, 'pipe2');
-    const read = kernel.memory.int32(kernel.scratchAt);
     const write = kernel.memory.int32(kernel.scratchAt + 4);
+    const read = aboveStandard(kernel, kernel.memory.int32(kernel.scratchAt));
+    if (read < 0) for (const fd of [this.epoll, write]) kernel.call('close', fd);
+    must(read, 'fcntl');
     this.#record = kernel.callFunction('calloc', RECORD_WORDS, wordSize);
     this.live = this.#record + RECORD.live * wordSize;
     try {
