@@ -5,6 +5,7 @@ import {
   CLONE_PIDFD,
   CLONE_VFORK,
   CLONE_VM,
+  EINVAL,
   EPOLL_CTL_ADD,
   EPOLLIN,
   F_ADD_SEALS,
@@ -77,7 +78,8 @@ export function launchProgram(machine: Machine, direct: boolean, site: WatchSite
   const b = new ProgramBuilder(wordSize);
   const [cloneFails, restoring, closing] = [b.label('clone failed'), b.label(), b.label('close')];
   const [child, given, childFails] = [b.label('child'), b.label(), b.label('child failed')];
-  const [refused, unnamed] = [b.label('clone refused'), b.label('no pidfd')];
+  const [refused, again] = [b.label('clone refused'), b.label('clone again')];
+  const unnamed = b.label('no pidfd');
   const [unwatched, done] = [b.label('unwatched'), b.label('done')];
 
   const memfd = b.words(-1);
@@ -125,8 +127,13 @@ export function launchProgram(machine: Machine, direct: boolean, site: WatchSite
   // The parent goes on when the child has its own memory, or is gone.
   b.jump(restoring);
 
-  // An emulator of system calls may not know CLONE_PIDFD. Any other error comes up again.
+  // An emulator of system calls may not know CLONE_PIDFD. Any other error is one of the clone:
+  // without a free descriptor a second one would start the target, only for it to be ended.
   b.place(refused);
+  b.branchIfEqual(pid, -EINVAL, again);
+  b.jump(cloneFails);
+  b.place(again);
+  b.copy(b.words(0), b.wordOf(refused.index, WORD.failedAt));
   b.syscall('clone', [flags, 0, 0, 0, 0], { result: pid, onError: cloneFails, step: clone });
   b.branchIfEqual(pid, 0, child);
   b.copy(pid, b.argumentOf(b.position + 1, 0));
@@ -167,7 +174,7 @@ export function launchProgram(machine: Machine, direct: boolean, site: WatchSite
   // The child. It shares the parent's memory, and may write only what is set before each run.
   b.place(child);
   const next = b.position + 1;
-  const again = b.branchIfEqual(b.argumentOf(next, 0), 0, given);
+  const each = b.branchIfEqual(b.argumentOf(next, 0), 0, given);
   b.copy(0, b.argumentOf(next + 1, 0));
   b.syscall('fcntl', [0, F_SETFD, 0], { onError: childFails, step: { step: 'descriptors' } });
   b.add(wordSize, b.argumentOf(next, 0));
@@ -200,7 +207,7 @@ export function launchProgram(machine: Machine, direct: boolean, site: WatchSite
       envp: imageOnly(execveat, 3),
       plan: direct ? b.wordOf(given.index, WORD.target) : null,
       descriptors: b.argumentOf(next, 0),
-      descriptorsEnd: b.argumentOf(again, 1),
+      descriptorsEnd: b.argumentOf(each, 1),
       errorRead: b.argumentOf(read, 0),
       errorWrite: [b.argumentOf(closeWrite, 0), b.argumentOf(report, 0)],
       memfd,
@@ -209,7 +216,7 @@ export function launchProgram(machine: Machine, direct: boolean, site: WatchSite
       outcome,
       record,
       failures: {
-        unstarted: [failedAt(cloneFails), failedAt(unnamed), failedAt(closing)],
+        unstarted: [refused, cloneFails, unnamed, closing].map(failedAt),
         unwatched: failedAt(unwatched),
       },
     },
