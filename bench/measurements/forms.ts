@@ -67,9 +67,11 @@ function callback(form: 'exec' | 'execFile'): (module: Module) => Take<Time> {
   return (module) => () =>
     new Promise((resolve, reject) => {
       const began = performance.now();
-      module[form](PROGRAM, (error) => {
+      const done = (error: Error | null): void => {
         if (error) reject(error);
         else resolve({ time: performance.now() - began });
-      });
+      };
+      if (form === 'exec') module.exec(PROGRAM, done);
+      else module.execFile(PROGRAM, done);
     });
 }

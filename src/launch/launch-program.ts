@@ -78,7 +78,8 @@ export function launchProgram(machine: Machine, direct: boolean, site: WatchSite
   const b = new ProgramBuilder(wordSize);
   const [cloneFails, restoring, closing] = [b.label('clone failed'), b.label(), b.label('close')];
   const [child, given, childFails] = [b.label('child'), b.label(), b.label('child failed')];
-  const [refused, unnamed] = [b.label('clone refused'), b.label('no pidfd')];
+  const [refused, again] = [b.label('clone refused'), b.label('clone again')];
+  const unnamed = b.label('no pidfd');
   const [unwatched, done] = [b.label('unwatched'), b.label('done')];
 
   const memfd = b.words(-1);
@@ -126,9 +127,9 @@ export function launchProgram(machine: Machine, direct: boolean, site: WatchSite
   // The parent goes on when the child has its own memory, or is gone.
   b.jump(restoring);
 
-  // An emulator of system calls may not know CLONE_PIDFD: then the same without.
+  // An emulator of system calls may not know CLONE_PIDFD. Any other error is one of the clone:
+  // without a free descriptor a second one would start the target, only for it to be ended.
   b.place(refused);
-  const again = b.label();
   b.branchIfEqual(pid, -EINVAL, again);
   b.jump(cloneFails);
   b.place(again);
@@ -173,7 +174,7 @@ export function launchProgram(machine: Machine, direct: boolean, site: WatchSite
   // The child. It shares the parent's memory, and may write only what is set before each run.
   b.place(child);
   const next = b.position + 1;
-  const ended = b.branchIfEqual(b.argumentOf(next, 0), 0, given);
+  const each = b.branchIfEqual(b.argumentOf(next, 0), 0, given);
   b.copy(0, b.argumentOf(next + 1, 0));
   b.syscall('fcntl', [0, F_SETFD, 0], { onError: childFails, step: { step: 'descriptors' } });
   b.add(wordSize, b.argumentOf(next, 0));
@@ -206,7 +207,7 @@ export function launchProgram(machine: Machine, direct: boolean, site: WatchSite
       envp: imageOnly(execveat, 3),
       plan: direct ? b.wordOf(given.index, WORD.target) : null,
       descriptors: b.argumentOf(next, 0),
-      descriptorsEnd: b.argumentOf(ended, 1),
+      descriptorsEnd: b.argumentOf(each, 1),
       errorRead: b.argumentOf(read, 0),
       errorWrite: [b.argumentOf(closeWrite, 0), b.argumentOf(report, 0)],
       memfd,
