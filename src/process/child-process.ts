@@ -53,7 +53,7 @@ export class ChildProcess extends EventEmitter {
 
   /** Node announces the spawn when its call returns; here that may be too early to know. */
   override emit(event: string | symbol, ...args: unknown[]): boolean {
-    if (event === 'spawn' && (this as unknown as Internals)._handle?.pending) return false;
+    if (event === 'spawn' && isPending(this)) return false;
     return super.emit(event, ...args);
   }
 
@@ -109,6 +109,11 @@ function isGivenAway(stream: object): boolean {
   return Object.getOwnPropertySymbols(stream).some(
     ({ description }) => description === 'kIsUsedAsStdio',
   );
+}
+
+/** Whether it is still to come whether the child's program could be started. */
+export function isPending(child: ChildProcess): boolean {
+  return (child as unknown as Internals)._handle?.pending ?? false;
 }
 
 /** Starts the process of a child. Throws what Node's would, with the step. */

@@ -51,6 +51,8 @@ export interface SpawnSyncResult {
   error?: SpawnError;
 }
 
+const NO_OUTPUT = { stdout: null, stderr: null } as const;
+
 /**
  * Runs a process to its end while this thread waits, as `node:child_process`'s function of that
  * name. Nothing else happens on the thread meanwhile, and it sleeps while there is nothing to do.
@@ -82,13 +84,13 @@ export function spawnSync(
     });
     const { exit, errno } = pump.run();
     engineNow.watcher.release(launched.pidfd);
-    result = gather(launched.pid, exit, channels);
-    if (errno !== 0) result.error = syncError(errno, normal);
+    const failed = errno === 0 ? undefined : { error: syncError(errno, normal) };
+    result = { ...failed, ...gather(launched.pid, exit, channels) };
   } catch (error) {
     if (!(error instanceof LaunchError)) throw error;
-    result = { pid: 0, output: null, stdout: null, stderr: null, status: null, signal: null };
-    result.error = syncError(-error.errno, normal);
-    annotate(result.error, error);
+    const failed = syncError(-error.errno, normal);
+    annotate(failed, error);
+    result = { error: failed, status: null, signal: null, output: null, pid: 0, ...NO_OUTPUT };
   }
   if (result.output !== null) {
     if (encoding && encoding !== 'buffer') {
@@ -172,7 +174,7 @@ function gather(
   );
   const status = exit === 'lost' ? null : exit.exitCode;
   const signal = exit === 'lost' ? null : exit.signal;
-  return { pid, output, stdout: null, stderr: null, status, signal };
+  return { status, signal, output, pid, ...NO_OUTPUT };
 }
 
 /** What `stdio` asks for, for a thread that waits: no streams of ours, and no channel. */
