@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 import * as ours from '../../src/index.js';
 import { LIBRARY, runNode } from './support.js';
 
-// biome-ignore lint/suspicious/noExplicitAny: both modules are called with wrong arguments here
+/** Both modules are called with arguments that their types forbid. */
 type Module = Record<string, any>;
 const modules: readonly [string, Module][] = [
   ['own', own as unknown as Module],
