@@ -1,9 +1,11 @@
-// Builds the package into dist/, and sources, tests, benchmarks and scripts into build/; then
-// emits the bindings that the package ships into both.
+// Builds the package into dist/ (modules bundled, so that few files have to be loaded, and their
+// types), and sources, tests, benchmarks and scripts into build/, file by file; then emits the
+// bindings that the package ships into both.
 import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { build } from 'esbuild';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const tsc = join(root, 'node_modules', '.bin', 'tsc');
@@ -12,8 +14,30 @@ for (const folder of ['dist', 'build'])
 for (const project of ['tsconfig.build.json', 'tsconfig.json']) {
   execFileSync(tsc, ['-p', join(root, project)], { cwd: root, stdio: 'inherit' });
 }
+const common = {
+  absWorkingDir: root,
+  bundle: true,
+  platform: 'node',
+  target: 'node20',
+  outdir: 'dist',
+  outbase: 'src',
+  logLevel: 'warning',
+};
+await build({
+  ...common,
+  entryPoints: ['src/index.ts', 'src/install.ts', 'src/register.ts', 'src/cli/main.ts'],
+  format: 'esm',
+  splitting: true,
+});
+await build({
+  ...common,
+  entryPoints: ['src/register.cts'],
+  format: 'cjs',
+  outExtension: { '.js': '.cjs' },
+  external: ['./install.js'],
+});
 
-const load = (file) => import(pathToFileURL(join(root, 'dist', file)).href);
+const load = (file) => import(pathToFileURL(join(root, 'build/src', file)).href);
 const { bindingImage, bindingFileName } = await load('launch/binding-image.js');
 const { MACHINES } = await load('machine/index.js');
 for (const machine of Object.values(MACHINES)) {

@@ -5,12 +5,13 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { debianSources } from './debian-sources.js';
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
-const register = pathToFileURL(join(root, 'build/src/register.js')).href;
+// Not --import: Node loses messages that reach a child while it awaits a preload.
+const register = join(root, 'build/src/register.cjs');
 const PATTERN = /^test-child-process-.*\.m?js$/;
 const PARALLEL = 2;
 const TIME_LIMIT = 60_000;
@@ -52,7 +53,7 @@ await Promise.all(
   Array.from({ length: PARALLEL }, async (_, slot) => {
     for (let test = queue.shift(); test !== undefined; test = queue.shift()) {
       const own = await runTest(test, [], slot);
-      const ours = await runTest(test, ['--import', register], slot);
+      const ours = await runTest(test, ['--require', register], slot);
       rows.push({ test, own, ours });
     }
   }),

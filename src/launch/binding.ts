@@ -1,5 +1,6 @@
 import {
   closeSync,
+  existsSync,
   constants as fsConstants,
   mkdtempSync,
   openSync,
@@ -63,7 +64,14 @@ function load(): Binding {
     );
   }
   const machine = machineFor(process.arch);
-  const file = fileURLToPath(new URL(`../binding/${bindingFileName(machine)}`, import.meta.url));
+  // Beside the bundled modules of the package, or a folder above the compiled sources.
+  const [file, other] = ['./binding/', '../binding/'].map((folder) =>
+    fileURLToPath(new URL(folder + bindingFileName(machine), import.meta.url)),
+  ) as [string, string];
+  return loadFrom(existsSync(file) ? file : other, machine);
+}
+
+function loadFrom(file: string, machine: Machine): Binding {
   let run: Run;
   let source = file;
   try {

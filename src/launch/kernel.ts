@@ -6,6 +6,8 @@ import { LoadedProgram } from './loaded-program.js';
 
 const SCRATCH_SIZE = 16384;
 
+const encoder = new TextEncoder();
+
 /**
  * Single system calls of this thread, for all that is not worth a program. Results are raw: a
  * value in [-4095, -1] is a negated error number.
@@ -46,11 +48,11 @@ export class Kernel {
     return this.#invoke(OP.syscall, number, a0, a1, a2, a3, a4, a5);
   }
 
-  /** A function of the host. */
+  /** A function of the host. What it returns is taken for an address. */
   callFunction(name: string, a0 = 0, a1 = 0, a2 = 0, a3 = 0): number {
     const address = this.binding.functions.get(name);
     if (!address) throw new UnsupportedError(`this host does not export ${name}`, name);
-    return this.#invoke(OP.call, address, a0, a1, a2, a3, 0, 0);
+    return this.#invoke(OP.call, address, a0, a1, a2, a3, 0, 0, true);
   }
 
   /** The word at an address. */
@@ -103,7 +105,7 @@ export class Kernel {
 
   /** Writes a string that ends with NUL into the scratch memory and gives its address. */
   string(text: string, offset = 0): number {
-    const { written } = new TextEncoder().encodeInto(text, this.scratch.subarray(offset));
+    const { written } = encoder.encodeInto(text, this.scratch.subarray(offset));
     this.scratch[offset + written] = 0;
     return this.scratchAddress + offset;
   }

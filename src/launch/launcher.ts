@@ -1,8 +1,6 @@
 import { constants } from 'node:os';
 import { alignUp } from '../elf/encode.js';
-import { type ImageTemplate, imageTemplate, writeImageHead } from '../elf/image.js';
 import { InternalError, LaunchError, type LaunchFailure } from '../errors.js';
-import { compile } from '../plan/compile.js';
 import {
   EINTR,
   EINVAL,
@@ -12,10 +10,11 @@ import {
   P_PIDFD,
   WEXITED,
 } from '../plan/constants.js';
-import { followDescriptors, highestTarget, type Plan } from '../plan/plan.js';
-import { HEADER, HEADER_WORDS, type Program } from '../program/instruction.js';
-import { instructionAt, layoutOf, link } from '../program/link.js';
+import { changesCredentials, type Plan } from '../plan/plan.js';
+import { HEADER, HEADER_WORDS } from '../program/instruction.js';
+import { instructionAt, link } from '../program/link.js';
 import { checkArgumentSize } from './argument-size.js';
+import { CompiledPlans, type StudiedPlan } from './compiled-plans.js';
 import { type ErrorPipe, openErrorPipe } from './error-pipe.js';
 import type { Executor } from './executor.js';
 import type { Kernel } from './kernel.js';
@@ -28,7 +27,8 @@ export interface LaunchRequest {
   readonly plan: Plan;
   readonly argv: readonly string[];
   readonly env: Environment;
-  readonly executor: Executor;
+  /** What runs the plan; undefined: the first that works here. */
+  readonly executor: Executor | undefined;
   /** Whether to wait for the plan's outcome, which holds the thread until the target's exec. */
   readonly wait: boolean;
 }
@@ -56,7 +56,7 @@ export interface WatchSet extends WatchSite {
 
 /** Is told of each launch: the pid, or why there is none, and how long the thread was held. */
 export type LaunchReport = (
-  request: LaunchRequest,
+  request: LaunchRequest & { readonly executor: Executor },
   outcome: number | LaunchError,
   milliseconds: number,
 ) => void;
@@ -64,53 +64,60 @@ export type LaunchReport = (
 /** Bytes at the start of the arena that the binding uses for itself. */
 const ARENA_START = 64;
 
-/** How many plans a thread keeps, and for each how many compiled forms. */
-const KEPT_PLANS = 64;
-
 /** Starts processes for one thread, one at a time. */
 export class Launcher {
   readonly #kernel: Kernel;
   readonly #watch: WatchSet;
-  readonly #template: ImageTemplate;
+  readonly #plans: CompiledPlans;
   readonly #memfdFlags: number;
   readonly #starts: Partial<Record<Executor, Start>> = {};
-  readonly #studied = new Map<string, StudiedPlan>();
+  readonly #report: LaunchReport | undefined;
   #arena: Memory;
 
-  readonly #report: LaunchReport | undefined;
+  /** What is used where a request leaves it open. */
+  #executor: Executor = 'image';
 
   constructor(kernel: Kernel, watch: WatchSet, report?: LaunchReport) {
     this.#kernel = kernel;
     this.#report = report;
     this.#watch = watch;
-    this.#template = imageTemplate(kernel.binding.machine);
+    this.#plans = new CompiledPlans(kernel.binding);
     this.#memfdFlags = memfdFlags(kernel);
     this.#arena = this.#allocate(1 << 16);
   }
 
   /** Starts a process, or throws LaunchError and leaves nothing behind. */
   launch(request: LaunchRequest): Launched {
-    return this.#report === undefined
-      ? this.#launch(request)
-      : this.#reported(request, this.#report);
+    const executor = request.executor ?? this.#executor;
+    try {
+      return this.#reported({ ...request, executor });
+    } catch (error) {
+      const isFree = request.executor === undefined && executor === 'image';
+      if (!isFree || !isForbidden(error) || changesCredentials(request.plan)) throw error;
+      // What forbids executable memory forbids it for good.
+      const launched = this.#reported({ ...request, executor: 'direct' });
+      this.#executor = 'direct';
+      return launched;
+    }
   }
 
-  #reported(request: LaunchRequest, report: LaunchReport): Launched {
+  #reported(request: ChosenRequest): Launched {
+    if (this.#report === undefined) return this.#launch(request);
     const started = performance.now();
     try {
       const launched = this.#launch(request);
-      report(request, launched.pid, performance.now() - started);
+      this.#report(request, launched.pid, performance.now() - started);
       return launched;
     } catch (error) {
-      if (error instanceof LaunchError) report(request, error, performance.now() - started);
+      if (error instanceof LaunchError) this.#report(request, error, performance.now() - started);
       throw error;
     }
   }
 
-  #launch(request: LaunchRequest): Launched {
+  #launch(request: ChosenRequest): Launched {
     const { plan, wait } = request;
     checkArgumentSize(this.#kernel, request.argv, request.env, plan.exec.file);
-    const studied = this.#study(plan);
+    const studied = this.#plans.study(plan);
     const pipe = openErrorPipe(this.#kernel, studied.highest, wait);
     let prepared: Prepared;
     try {
@@ -126,20 +133,20 @@ export class Launcher {
 
   /** Writes all that the new process needs into the arena. */
   #prepare(
-    { plan, argv, env, executor }: LaunchRequest,
+    { plan, argv, env, executor }: ChosenRequest,
     pipe: ErrorPipe,
     studied: StudiedPlan,
   ): Prepared {
     const { machine } = this.#kernel.binding;
     const { wordSize } = machine;
-    const image = executor === 'image';
-    const { program, bytes } = this.#compile(plan, studied, executor, pipe.write, argv.length);
+    const compiled = this.#plans.compile(plan, studied, executor, pipe.write, argv.length);
+    const { program, size, image } = compiled;
     const given = image ? [...studied.sources, pipe.write] : studied.sources;
     const pairs = env === 'inherit' ? [] : env;
 
-    // The arena: the list of descriptors, the vectors, then the image, or the plan alone.
+    // The arena: the list of descriptors, the vectors, and for `direct` the program.
     const vectorsAt = ARENA_START + given.length * wordSize;
-    const room = vectorsAt + vectorsSize(argv, pairs, wordSize) + 64 + bytes.length;
+    const room = vectorsAt + vectorsSize(argv, pairs, wordSize) + 64 + (image ? 0 : size);
     if (this.#arena.bytes.length < room) this.#arena = this.#allocate(room * 2);
     const arena = this.#arena;
     for (let i = 0; i < given.length; i++) {
@@ -148,25 +155,22 @@ export class Launcher {
     const vectors = writeVectors(arena, vectorsAt, argv, pairs);
     const envp = env === 'inherit' ? this.#ownEnvironment() : vectors.envp;
     const at = alignUp(vectors.end, 64);
-    const address = arena.address + at;
-    if (image) arena.bytes.set(bytes, at);
-    else link(program, machine, address, arena.bytes.subarray(at));
-    const base = image ? this.#template.programAddress : address;
-
-    const start = this.#start(executor);
+    const base = image ? this.#plans.imageProgramAddress : arena.address + at;
     if (!image) {
+      link(program, machine, base, arena.bytes.subarray(at));
       // As if the word before argv were the stack pointer.
       arena.setWord(at + HEADER.stack * wordSize, vectors.argv - wordSize);
       arena.setWord(at + HEADER.env * wordSize, envp);
     }
+    const start = this.#start(executor);
     const memfdFlags = this.#memfdFlags;
     const input = {
       descriptors: arena.address + ARENA_START,
       descriptorsEnd: arena.address + vectorsAt,
       errorRead: pipe.read,
       errorWrite: pipe.write,
-      image: image ? { memfdFlags, address, size: bytes.length, argv: vectors.argv, envp } : null,
-      plan: image ? 0 : address + HEADER_WORDS * wordSize,
+      image: image ? { memfdFlags, address: image.address, size, argv: vectors.argv, envp } : null,
+      plan: image ? 0 : base + HEADER_WORDS * wordSize,
     };
     const explain = (address: number, result: number): LaunchFailure => {
       const instruction = instructionAt(program, wordSize, base, address);
@@ -176,45 +180,6 @@ export class Launcher {
       return failure;
     };
     return { start, input, explain };
-  }
-
-  /** What a launch must know of a plan; of one with a key it is kept. */
-  #study(plan: Plan): StudiedPlan {
-    let studied = plan.key === undefined ? undefined : this.#studied.get(plan.key);
-    if (studied !== undefined) return studied;
-    const { sources } = followDescriptors(plan.steps, []);
-    studied = { sources: [...sources], highest: highestTarget(plan), compiled: new Map() };
-    if (plan.key !== undefined) {
-      if (this.#studied.size >= KEPT_PLANS) this.#studied.clear();
-      this.#studied.set(plan.key, studied);
-    }
-    return studied;
-  }
-
-  /** Compiles a plan, and for the image executor links it. */
-  #compile(
-    plan: Plan,
-    { compiled: kept }: StudiedPlan,
-    executor: Executor,
-    errorPipe: number,
-    argumentCount: number,
-  ): Compiled {
-    const key = `${executor} ${errorPipe} ${argumentCount}`;
-    let compiled = kept.get(key);
-    if (compiled !== undefined) return compiled;
-    const { machine } = this.#kernel.binding;
-    const program = compile(plan, { machine, executor, errorPipe, argumentCount });
-    const { size } = layoutOf(program, machine.wordSize);
-    const head = executor === 'image' ? this.#template.head.length : 0;
-    const bytes = new Uint8Array(head + size);
-    if (executor === 'image') {
-      writeImageHead(this.#template, machine.wordSize, size, bytes);
-      link(program, machine, this.#template.programAddress, bytes.subarray(head));
-    }
-    compiled = { program, bytes };
-    if (kept.size >= KEPT_PLANS) kept.clear();
-    kept.set(key, compiled);
-    return compiled;
   }
 
   #conclude(
@@ -277,19 +242,7 @@ export class Launcher {
   }
 }
 
-interface StudiedPlan {
-  /** The parent's descriptors that the plan uses. */
-  readonly sources: readonly number[];
-  /** The highest descriptor it names. */
-  readonly highest: number;
-  readonly compiled: Map<string, Compiled>;
-}
-
-interface Compiled {
-  readonly program: Program;
-  /** image: the whole file. direct: room for the plan, which is linked anew for each launch. */
-  readonly bytes: Uint8Array;
-}
+type ChosenRequest = LaunchRequest & { readonly executor: Executor };
 
 interface Prepared {
   readonly start: Start;
@@ -303,4 +256,13 @@ function memfdFlags(kernel: Kernel): number {
   const fd = kernel.call('memfd_create', kernel.string(HELPER_NAME), flags | MFD_EXEC);
   if (fd >= 0) kernel.call('close', fd);
   return fd === -EINVAL ? flags : flags | MFD_EXEC;
+}
+
+const FORBIDDEN = new Set(['EACCES', 'EPERM', 'ENOSYS', 'ENOEXEC']);
+
+/** Whether an error says that memory, or this memfd, must not be executed here. */
+function isForbidden(error: unknown): boolean {
+  if (!(error instanceof LaunchError)) return false;
+  const { step, code } = error;
+  return (step === 'memfd_create' || step === 'start helper') && FORBIDDEN.has(code);
 }

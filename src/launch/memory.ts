@@ -9,7 +9,7 @@ export type Run = (memory: ArrayBuffer) => void;
  */
 export class Memory {
   readonly buffer: ArrayBuffer;
-  readonly bytes: Uint8Array;
+  readonly bytes: Buffer;
   readonly address: number;
   readonly wordSize: 4 | 8;
   readonly #u32: Uint32Array;
@@ -20,7 +20,7 @@ export class Memory {
     this.#run = run;
     this.wordSize = wordSize;
     this.buffer = new ArrayBuffer(Math.ceil(size / 16) * 16 + 256);
-    this.bytes = new Uint8Array(this.buffer);
+    this.bytes = Buffer.from(this.buffer);
     this.#u32 = new Uint32Array(this.buffer);
     this.#i32 = new Int32Array(this.buffer);
     // A program that only halts: the binding leaves the address in its header.

@@ -52,8 +52,7 @@ function writeStrings(
   let end = stringsAt;
   let at = vectorAt;
   if (strings.length > 0) {
-    const buffer = Buffer.from(memory.buffer, stringsAt);
-    const length = buffer.write(text, 'utf8');
+    const length = memory.bytes.write(text, stringsAt, 'utf8');
     // One encoding for all; only if that was not plain ASCII must each be measured.
     const ascii = length === text.length;
     for (const string of strings) {

@@ -1,9 +1,11 @@
 import { UnsupportedError } from '../errors.js';
+import { arm } from './arm.js';
+import { ia32 } from './ia32.js';
 import type { Machine } from './machine.js';
 import type { Architecture } from './syscalls.js';
 import { x64 } from './x64.js';
 
-export const MACHINES: Readonly<Partial<Record<Architecture, Machine>>> = { x64 };
+export const MACHINES: Readonly<Partial<Record<Architecture, Machine>>> = { x64, ia32, arm };
 
 /** The machine named as `process.arch` names it. Throws UnsupportedError for any other. */
 export function machineFor(architecture: string): Machine {

@@ -30,6 +30,8 @@ export interface Machine extends LinkTarget {
     readonly addends: boolean;
   };
   readonly structs: StructLayouts;
+  /** O_LARGEFILE, which open(2) needs here for files of 2 GiB and more. 64-bit machines imply it. */
+  readonly largeFile?: number;
   emitHelper(codeAddress: number, dataAddress: number): Code;
   emitBinding(sites: BindingSites): Code;
 }

@@ -158,9 +158,10 @@ export class X64Assembler extends Assembler {
   #immediate(text: string, extension: number, reg: Register, value: number): void {
     const n = number(reg);
     const modrm = 0xc0 | (extension << 3) | (n & 7);
-    if (value >= -128 && value < 128) this.emit(text, rex(0, n), 0x83, modrm, value & 255);
-    else if (n === 0) this.emit(text, 0x48, (extension << 3) | 5, ...imm32(value));
-    else this.emit(text, rex(0, n), 0x81, modrm, ...imm32(value));
+    const long = imm32(value);
+    if (isShort(value)) this.emit(text, rex(0, n), 0x83, modrm, value & 255);
+    else if (n === 0) this.emit(text, 0x48, (extension << 3) | 5, ...long);
+    else this.emit(text, rex(0, n), 0x81, modrm, ...long);
   }
 
   #memory(
@@ -176,10 +177,11 @@ export class X64Assembler extends Assembler {
     const prefix = rex(reg, b) & (wide ? 0xff : 0xf7);
     // A base of rsp or r12 takes a SIB byte; rbp and r13 cannot go without a displacement.
     const sib = (b & 7) === 4 ? [0x24] : [];
-    const short = disp >= -128 && disp < 128;
+    const long = imm32(disp);
+    const short = isShort(disp);
     const none = disp === 0 && (b & 7) !== 5;
     const mode = none ? 0 : short ? 0x40 : 0x80;
-    const displacement = none ? [] : short ? [disp & 255] : imm32(disp);
+    const displacement = none ? [] : short ? [disp & 255] : long;
     const modrm = mode | ((reg & 7) << 3) | (b & 7);
     const head = prefix === 0x40 ? [opcode] : [prefix, opcode];
     this.emit(text, ...head, modrm, ...sib, ...displacement, ...tail);
@@ -192,6 +194,10 @@ function number(register: Register): number {
 
 function rex(reg: number, rm: number): number {
   return 0x48 | (reg > 7 ? 4 : 0) | (rm > 7 ? 1 : 0);
+}
+
+function isShort(value: number): boolean {
+  return value >= -128 && value < 128;
 }
 
 function imm32(value: number): number[] {

@@ -196,7 +196,8 @@ class StepCompiler {
     const step = { step: 'open', path };
     const done = b.label();
     const opened = b.words(0);
-    const open = this.#call('openat', [AT_FDCWD, b.string(path), flags & ~O_CLOEXEC, mode], step);
+    const how = (flags & ~O_CLOEXEC) | (this.#site.machine.largeFile ?? 0);
+    const open = this.#call('openat', [AT_FDCWD, b.string(path), how, mode], step);
     b.resultTo(open, opened);
     // Opened as `fd` by chance: then it is in its place.
     b.branchIfEqual(opened, fd, done);

@@ -73,6 +73,7 @@ export const EPOLLONESHOT = 0x40000000;
 
 export const POLLIN = 1;
 export const POLLOUT = 4;
+export const PR_SET_NAME = 15;
 export const TIOCSPGRP = 0x5410;
 export const AF_UNIX = 1;
 export const SOCK_STREAM = 1;

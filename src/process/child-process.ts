@@ -27,6 +27,7 @@ interface Internals {
  * `spawn` is emitted once the target runs, which is known a moment after the call; when a step of
  * the plan fails, `error` comes in its place, and the error's `step` names it.
  */
+// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: the prototype set below has the rest
 export class ChildProcess extends EventEmitter {
   /** What the process used; null until it was reaped. */
   resourceUsage: ResourceUsage | null = null;
@@ -119,6 +120,7 @@ export function isPending(child: ChildProcess): boolean {
 /** Starts the process of a child. Throws what Node's would, with the step. */
 export function start(child: ChildProcess, options: StartOptions): void {
   const { _handle: handle } = child as unknown as Internals;
+  if (handle) handle.executor = options.executor;
   try {
     (child as unknown as { spawn(options: StartOptions): number }).spawn(options);
   } catch (error) {

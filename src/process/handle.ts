@@ -25,6 +25,25 @@ export interface HandleOptions {
   readonly executor?: Executor | undefined;
 }
 
+/** The same, one by one. */
+type ListedOptions = [
+  file: string,
+  args: HandleOptions['args'],
+  cwd: HandleOptions['cwd'],
+  envPairs: HandleOptions['envPairs'],
+  stdio: HandleOptions['stdio'],
+  flags: number,
+  uid: HandleOptions['uid'],
+  gid: HandleOptions['gid'],
+];
+
+/** Node's kProcessFlagDetached. */
+const FLAG_DETACHED = 1;
+
+function unlist([file, args, cwd, envPairs, stdio, flags, uid, gid]: ListedOptions): HandleOptions {
+  return { file, args, cwd, envPairs, stdio, detached: (flags & FLAG_DETACHED) !== 0, uid, gid };
+}
+
 /** The same before Node's ChildProcess has gone through `stdio`. */
 export interface StartOptions extends Omit<HandleOptions, 'stdio'> {
   readonly stdio: unknown;
@@ -56,6 +75,8 @@ export class ProcessHandle extends AsyncResource {
   resourceUsage: ResourceUsage | null = null;
   /** Whether the outcome of the plan is still to come. */
   pending = false;
+  /** What runs the plan, where Node does not hand it over with the rest. */
+  executor: Executor | undefined;
   readonly #events: HandleEvents;
   #supervision: Supervision | null = null;
 
@@ -64,8 +85,12 @@ export class ProcessHandle extends AsyncResource {
     this.#events = events;
   }
 
-  /** Starts the process: 0, or a negated error number. */
-  spawn(options: HandleOptions): number {
+  /**
+   * Starts the process: 0, or a negated error number. Node hands over the options as one object,
+   * or one by one (24.22 does).
+   */
+  spawn(...given: [HandleOptions] | ListedOptions): number {
+    const options = given.length === 1 ? given[0] : { ...unlist(given), executor: this.executor };
     const current = engine();
     let stdio: Stdio | undefined;
     try {
@@ -89,7 +114,7 @@ export class ProcessHandle extends AsyncResource {
   }
 
   #launch(current: Engine, options: HandleOptions, { map, actions }: Stdio): void {
-    const { file, args, executor = 'image' } = options;
+    const { file, args, executor } = options;
     const env: Environment = options.envPairs ?? 'inherit';
     const plan = spawnPlan(
       options,

@@ -56,7 +56,7 @@ export interface LaunchOptions {
    * With false the child has, as after posix_spawn(3), every descriptor that is not close-on-exec.
    */
   readonly closeOthers?: boolean | undefined;
-  /** What runs the plan. Default `image`. */
+  /** What runs the plan. Default `image`, and `direct` where memory must not be executed. */
   readonly executor?: Executor | undefined;
 }
 
@@ -96,7 +96,7 @@ export interface LaunchedProcess {
  */
 export function launch(options: LaunchOptions): LaunchedProcess {
   validate(options);
-  const { path, argv = [path], search = false, executor = 'image' } = options;
+  const { path, argv = [path], search = false, executor } = options;
   const env = environment(options.env);
   const current = engine();
   const plan = {

@@ -15,7 +15,8 @@ export function findCandidates(
   cwd: string | null | undefined,
 ): string[] {
   const candidates = candidatesFor(file, file.includes('/') ? '' : searchPath(env));
-  const found = lookAhead(kernel, candidates, file, cwd ?? undefined);
+  const access = (path: string): number => executable(kernel, path);
+  const found = lookAhead(access, candidates, file, cwd ?? undefined);
   if (!('index' in found)) throw new LaunchError(found);
   return candidates.slice(found.index);
 }
@@ -28,23 +29,24 @@ export function candidatesFor(file: string, path: string): string[] {
 
 /**
  * Looks whether a launch can succeed, so that one that cannot costs no process: whether the
- * directory is there, and which candidate is the first that may be executed.
+ * directory is there, and which candidate is the first that may be executed. `access` is
+ * access(2) for X_OK: it gives 0, or a negated error number.
  */
 export function lookAhead(
-  kernel: Kernel,
+  access: (path: string) => number,
   candidates: readonly string[],
   file: string,
   cwd: string | undefined,
 ): { readonly index: number } | LaunchFailure {
   if (cwd !== undefined) {
     // With the dot at its end a path that is no directory is refused.
-    const result = access(kernel, `${cwd}/.`);
+    const result = access(`${cwd}/.`);
     if (result < 0) return { errno: -result, syscall: 'chdir', step: 'chdir', path: cwd };
   }
   let errno = ENOENT;
   for (const [index, candidate] of candidates.entries()) {
     const path = cwd === undefined || candidate.startsWith('/') ? candidate : `${cwd}/${candidate}`;
-    const result = access(kernel, path);
+    const result = access(path);
     if (result === 0) return { index };
     if (result === -EACCES) errno = EACCES;
     else if (result !== -ENOENT && result !== -ENOTDIR) {
@@ -54,7 +56,7 @@ export function lookAhead(
   return { errno, syscall: 'execve', step: 'exec', path: file };
 }
 
-function access(kernel: Kernel, path: string): number {
+function executable(kernel: Kernel, path: string): number {
   // What is too long for the scratch memory is too long for the kernel.
   return kernel.call('faccessat', AT_FDCWD, kernel.string(path.slice(0, 5000)), X_OK);
 }

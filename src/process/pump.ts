@@ -139,8 +139,8 @@ export class Pump {
     const size = this.#kernel.call('write', channel.fd, address + MOVED_AT, part.length);
     if (size === -EINTR || size === -EAGAIN) return;
     // A child that does not read its input is no error.
-    if (size < 0) this.#close(channel);
-    else if ((this.#written += size) === input.length) this.#close(channel);
+    this.#written += Math.max(size, 0);
+    if (size < 0 || this.#written === input.length) this.#close(channel);
   }
 
   /** Records the first error, ends the child, and has done with its pipes. */

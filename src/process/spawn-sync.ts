@@ -144,7 +144,7 @@ function start(
   entries: readonly StdioEntry[],
   input: Uint8Array,
 ): { launched: Launched; channels: (Channel | null)[] } {
-  const { file, args: argv, executor = 'image' } = options;
+  const { file, args: argv, executor } = options;
   const env = options.envPairs ?? 'inherit';
   const { map, actions, theirs, ours } = openStdio(kernel, entries);
   try {

@@ -57,7 +57,7 @@ export interface SpawnOptions {
   /** Accepted, and without effect on Linux. */
   windowsHide?: boolean | undefined;
   windowsVerbatimArguments?: boolean | undefined;
-  /** What runs the plan. Default `image`. */
+  /** What runs the plan. Default `image`, and `direct` where memory must not be executed. */
   executor?: Executor | undefined;
 }
 

@@ -9,6 +9,7 @@ import {
   EPOLLIN,
   EPOLLONESHOT,
   P_PIDFD,
+  PR_SET_NAME,
   SIG_SETMASK,
   WEXITED,
   WNOHANG,
@@ -31,7 +32,6 @@ import { type Place, type Program, WORD } from '../program/instruction.js';
 export const RECORD = { pipe: 0, epoll: 1, live: 2 } as const;
 export const RECORD_WORDS = 4;
 
-const PR_SET_NAME = 15;
 const WAITER_NAME = 'safeexec-waiter';
 
 /** Signals that libc keeps for itself: setuid(3) and pthread_cancel(3) rest on them. */

@@ -34,7 +34,7 @@
  *
  * What is not said to be next is followed by the instruction behind it. The interpreter keeps its
  * state in registers; apart from `call` it touches no stack, so that a vfork child may run it on
- * its parent's.
+ * its parent's. (ia32 has too few registers, and says how it gets by.)
  */
 
 export const HEADER_WORDS = 4;

@@ -1,0 +1,60 @@
+import { EXECUTORS, type Executor } from '../launch/executor.js';
+import type { EnvironmentOption } from '../process/environment.js';
+import { UsageError } from './usage.js';
+
+/** The options that `run` and `explain` have in common. */
+export const COMMAND_OPTIONS = {
+  cwd: { type: 'string' },
+  env: { type: 'string', multiple: true },
+  'clear-env': { type: 'boolean' },
+  argv0: { type: 'string' },
+  executor: { type: 'string' },
+  help: { type: 'boolean', short: 'h' },
+} as const;
+
+/** What `parseOptions` makes of them. */
+export interface CommandValues {
+  readonly cwd?: string | undefined;
+  readonly env?: string[] | undefined;
+  readonly 'clear-env'?: boolean | undefined;
+  readonly argv0?: string | undefined;
+  readonly executor?: string | undefined;
+}
+
+/** A command, and how it is to be started. */
+export interface Command {
+  readonly file: string;
+  readonly args: readonly string[];
+  readonly cwd: string | undefined;
+  /** undefined: this process's environment. */
+  readonly env: EnvironmentOption | undefined;
+  readonly argv0: string | undefined;
+  readonly executor: Executor;
+}
+
+export function readCommand(values: CommandValues, words: readonly string[]): Command {
+  const [file, ...args] = words;
+  if (file === undefined) throw new UsageError('which command?');
+  if (file === '') throw new UsageError('the name of the command is empty');
+  const { executor = 'image', cwd, argv0 } = values;
+  if (!isExecutor(executor)) {
+    throw new UsageError(`--executor is one of ${EXECUTORS.join(', ')}, not '${executor}'`);
+  }
+  if (cwd === '') throw new UsageError('--cwd is empty');
+  return { file, args, cwd, argv0, executor, env: environmentOf(values) };
+}
+
+function isExecutor(name: string): name is Executor {
+  return (EXECUTORS as readonly string[]).includes(name);
+}
+
+function environmentOf({ env = [], 'clear-env': clear = false }: CommandValues) {
+  if (env.length === 0 && !clear) return undefined;
+  const variables: Record<string, string | undefined> = clear ? {} : { ...process.env };
+  for (const pair of env) {
+    const end = pair.indexOf('=');
+    if (end < 1) throw new UsageError(`--env wants NAME=VALUE, not '${pair}'`);
+    variables[pair.slice(0, end)] = pair.slice(end + 1);
+  }
+  return variables;
+}

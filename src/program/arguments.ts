@@ -1,0 +1,191 @@
+import * as kernelConstants from '../plan/constants.js';
+import type { Operand } from './instruction.js';
+
+/**
+ * How the arguments of system calls are written in listings: by the names of the kernel's
+ * constants. What a table here does not know is written as a number.
+ */
+
+/** One kind of argument. */
+export interface ArgumentKind {
+  /** Writes a number, or gives null: then it is written as any other. */
+  readonly number?: (value: number, args: readonly Operand[]) => string | null;
+  /** Writes what the address points to, from there to the end of the data, or gives null. */
+  readonly data?: (data: DataView, wordSize: 4 | 8) => string | null;
+  /** The kernel writes there, so that what it held at first says nothing. */
+  readonly out?: boolean;
+}
+
+/** Names of the constants that begin with `prefix`, by value. */
+function named(prefix: string, but?: RegExp): ReadonlyMap<number, string> {
+  const names = new Map<number, string>();
+  for (const [name, value] of Object.entries<unknown>(kernelConstants)) {
+    if (!name.startsWith(prefix) || but?.test(name)) continue;
+    if (typeof value === 'number') names.set(value, name);
+  }
+  return names;
+}
+
+/** Exactly one of the names. */
+function choice(names: ReadonlyMap<number, string>): ArgumentKind {
+  return { number: (value) => names.get(value) ?? null };
+}
+
+/** Any number of the names, and what is left as a number. */
+function flagsText(value: number, names: ReadonlyMap<number, string>, zero = '0'): string {
+  const parts: string[] = [];
+  let rest = value;
+  for (const [bits, name] of names) {
+    if (bits === 0 || (rest & bits) !== bits) continue;
+    parts.push(name);
+    rest &= ~bits;
+  }
+  if (rest !== 0) parts.push(`0x${(rest >>> 0).toString(16)}`);
+  return parts.length === 0 ? zero : parts.join('|');
+}
+
+function flags(names: ReadonlyMap<number, string>): ArgumentKind {
+  return { number: (value) => flagsText(value, names) };
+}
+
+const ERRORS = named('E', /^EPOLL/);
+
+/** `-ENOENT` for -2. -1 is as often no descriptor or no process, and not named. */
+export function errorText(value: number): string | null {
+  const name = value < -1 ? ERRORS.get(-value) : undefined;
+  return name === undefined ? null : `-${name}`;
+}
+
+/** Signals 1 to 31, which have the same numbers on every machine here; signal(7). */
+const SIGNALS = (
+  'HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT ' +
+  'CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS'
+).split(' ');
+
+function signalText(signal: number): string {
+  return SIGNALS[signal - 1] ?? `RT_${signal}`;
+}
+
+/** `[INT TERM]`, or `~[KILL]` for all but one. */
+function signalSetText(data: DataView): string | null {
+  if (data.byteLength < 8) return null;
+  const bits = data.getBigUint64(0, true);
+  const has = (signal: number): boolean => ((bits >> BigInt(signal - 1)) & 1n) === 1n;
+  const all = Array.from({ length: kernelConstants.SIGNAL_LIMIT }, (_, i) => i + 1);
+  const inside = all.filter(has);
+  const outside = all.filter((signal) => !has(signal));
+  return inside.length <= outside.length
+    ? `[${inside.map(signalText).join(' ')}]`
+    : `~[${outside.map(signalText).join(' ')}]`;
+}
+
+/** The handler, which is the first word of the kernel's struct sigaction. */
+function sigactionText(data: DataView, wordSize: 4 | 8): string | null {
+  if (data.byteLength < wordSize) return null;
+  const handler = wordSize === 8 ? data.getBigUint64(0, true) : BigInt(data.getUint32(0, true));
+  if (handler === 0n) return '{SIG_DFL}';
+  return handler === BigInt(kernelConstants.SIG_IGN) ? '{SIG_IGN}' : null;
+}
+
+/** A string that ends with NUL, in quotes; null if there is none. */
+export function stringText(data: DataView): string | null {
+  const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  const end = bytes.indexOf(0);
+  if (end < 0) return null;
+  try {
+    return JSON.stringify(new TextDecoder('utf-8', { fatal: true }).decode(bytes.subarray(0, end)));
+  } catch {
+    return null;
+  }
+}
+
+/** Those flags of open(2) that have the same value on every machine here. */
+const OPEN_FLAGS = new Map([
+  [0o1, 'O_WRONLY'],
+  [0o2, 'O_RDWR'],
+  [0o100, 'O_CREAT'],
+  [0o200, 'O_EXCL'],
+  [0o400, 'O_NOCTTY'],
+  [0o1000, 'O_TRUNC'],
+  [0o2000, 'O_APPEND'],
+  [0o4000, 'O_NONBLOCK'],
+  [0o2000000, 'O_CLOEXEC'],
+]);
+
+const plain: ArgumentKind = {};
+const out: ArgumentKind = { out: true };
+const path: ArgumentKind = { data: stringText };
+const octal: ArgumentKind = { number: (value) => `0${value.toString(8)}` };
+const signal: ArgumentKind = { number: (value) => (value === 0 ? '0' : `SIG${signalText(value)}`) };
+const signalSet: ArgumentKind = { data: signalSetText };
+const sigaction: ArgumentKind = { data: sigactionText };
+const openFlags: ArgumentKind = {
+  number: (value) => ((value & 3) === 0 ? openFlagsText(value) : flagsText(value, OPEN_FLAGS)),
+};
+const directory: ArgumentKind = {
+  number: (value) => (value === kernelConstants.AT_FDCWD ? 'AT_FDCWD' : null),
+};
+const epollEvents = named('EPOLL', /^EPOLL_/);
+const event: ArgumentKind = {
+  data: (data) =>
+    data.byteLength < 4 ? null : `{${flagsText(data.getUint32(0, true) | 0, epollEvents)}}`,
+};
+const lastDescriptor: ArgumentKind = {
+  number: (value) => (value === 0xffffffff || value === -1 ? '~0' : null),
+};
+const cloneNames = named('CLONE_');
+const cloneFlags: ArgumentKind = {
+  // The lowest byte is the signal that tells of the child's end.
+  number: (value) => {
+    const names = flagsText(value & ~0xff, cloneNames, '');
+    const signalName = (value & 0xff) === 0 ? '' : `SIG${signalText(value & 0xff)}`;
+    return [names, signalName].filter((text) => text !== '').join('|') || '0';
+  },
+};
+const sealNames = named('F_SEAL_');
+const fcntlArgument: ArgumentKind = {
+  number: (value, [, command]) => {
+    if (command === kernelConstants.F_SETFD) return value === 1 ? 'FD_CLOEXEC' : null;
+    if (command === kernelConstants.F_SETFL) return flagsText(value, OPEN_FLAGS);
+    return command === kernelConstants.F_ADD_SEALS ? flagsText(value, sealNames) : null;
+  },
+};
+const atFlags = flags(named('AT_', /FDCWD/));
+const epollFlags = flags(named('EPOLL_CLOEXEC'));
+const waitFlags = flags(named('W'));
+
+function openFlagsText(value: number): string {
+  return flagsText(value, OPEN_FLAGS, '') === ''
+    ? 'O_RDONLY'
+    : `O_RDONLY|${flagsText(value, OPEN_FLAGS)}`;
+}
+
+/** Kinds of the arguments, by system call. */
+export const SYSCALL_ARGUMENTS: Readonly<Record<string, readonly ArgumentKind[]>> = {
+  chdir: [path],
+  chroot: [path],
+  clone: [cloneFlags, plain, out, out],
+  close_range: [plain, lastDescriptor],
+  dup3: [plain, plain, flags(OPEN_FLAGS)],
+  epoll_create1: [epollFlags],
+  epoll_ctl: [plain, choice(named('EPOLL_CTL_')), plain, event],
+  epoll_pwait: [plain, out, plain, plain, signalSet],
+  execve: [path],
+  execveat: [directory, path, plain, plain, atFlags],
+  faccessat: [directory, path, flags(named('X_OK'))],
+  fcntl: [plain, choice(named('F_', /^F_SEAL_/)), fcntlArgument],
+  ioctl: [plain, choice(named('TIOC'))],
+  kill: [plain, signal],
+  memfd_create: [path, flags(named('MFD_'))],
+  openat: [directory, path, openFlags, octal],
+  pidfd_send_signal: [plain, signal],
+  pipe2: [out, flags(OPEN_FLAGS)],
+  prctl: [choice(named('PR_')), plain],
+  prlimit64: [plain, choice(named('RLIMIT_')), plain, out],
+  read: [plain, out],
+  rt_sigaction: [signal, sigaction, out],
+  rt_sigprocmask: [choice(named('SIG_', /IGN|DFL/)), signalSet, out],
+  umask: [octal],
+  unshare: [cloneFlags],
+  waitid: [choice(named('P_')), plain, out, waitFlags, out],
+};
