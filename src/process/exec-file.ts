@@ -109,7 +109,7 @@ export function execFile(
   const child = spawn(file, sorted.list, spawnOptions(given));
   new Collector(child, [file, ...sorted.list], {
     encoding: isText ? encoding : null,
-    maxBuffer: given.maxBuffer ?? MAX_BUFFER,
+    maxBuffer: given.maxBuffer ?? Infinity,
     timeout: given.timeout ?? 0,
     killSignal,
     callback: sorted.callback,

@@ -26,7 +26,7 @@ export interface SpawnSyncOptions extends Omit<SpawnOptions, 'signal' | 'seriali
   input?: string | NodeJS.ArrayBufferView | undefined;
   /** Encoding of the output; `buffer` or nothing gives Buffers. */
   encoding?: string | null | undefined;
-  /** Bytes that all the output may have. Default 1 MiB. */
+  /** Bytes that all the output may have together; 0 for no limit. Default 1 MiB. */
   maxBuffer?: number | undefined;
 }
 
@@ -80,7 +80,8 @@ export function spawnSync(
     const pump = new Pump(engineNow.kernel, launched.pidfd, channels.filter(isPresent), {
       timeout: given.timeout ?? 0,
       killSignal,
-      maxBuffer: given.maxBuffer ?? MAX_BUFFER,
+      // As in Node: none, when it is given as nothing.
+      maxBuffer: Object.hasOwn(given, 'maxBuffer') ? given.maxBuffer || Infinity : MAX_BUFFER,
     });
     const { exit, errno } = pump.run();
     engineNow.watcher.release(launched.pidfd);

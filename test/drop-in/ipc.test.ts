@@ -82,7 +82,11 @@ for (const serialization of ['json', 'advanced'] as const) {
 }
 
 test('advanced carries what JSON cannot', async () => {
-  const value = { map: new Map([[1n, new Date(0)]]), bytes: Buffer.from('x'), set: new Set([/a/g]) };
+  const value = {
+    map: new Map([[1n, new Date(0)]]),
+    bytes: Buffer.from('x'),
+    set: new Set([/a/g]),
+  };
   const answer = (await ask(child({ serialization: 'advanced' }), { type: 'echo', value })) as {
     value: typeof value;
   };
@@ -136,8 +140,9 @@ describe('disconnect', () => {
     one.disconnect();
     assert.equal(one.connected, false);
     one.send('too late');
-    await new Promise((resolve) => one.once('close', resolve));
-    assert.deepEqual(events, ['error ERR_IPC_CHANNEL_CLOSED', 'disconnect', 'exit 42']);
+    // Not `close`: Node does not emit it after a disconnect() of the parent's.
+    await new Promise((resolve) => one.once('exit', resolve));
+    assert.deepEqual(events.sort(), ['disconnect', 'error ERR_IPC_CHANNEL_CLOSED', 'exit 42']);
     assert.equal(one.channel, null);
     one.disconnect();
     await new Promise<void>((resolve) => {
@@ -183,8 +188,7 @@ test('the channel and the process keep the parent alive until both are unreferen
         child.channel.unref();
       });
     });`;
-  const stdio = { NODE_CHANNEL_FD: undefined };
-  const ended = await runNode(['--input-type=module', '-e', code], { env: stdio });
+  const ended = await runNode(['--input-type=module', '-e', code]);
   assert.deepEqual(parse(ended), { value: 1 });
   assert.equal(ended.code, 0);
 });

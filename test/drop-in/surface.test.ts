@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import * as own from 'node:child_process';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,6 +10,7 @@ import * as ours from '../../src/index.js';
 import { LIBRARY, runNode } from './support.js';
 
 /** Both modules are called with arguments that their types forbid. */
+// biome-ignore lint/suspicious/noExplicitAny: the wrong arguments are what is tested
 type Module = Record<string, any>;
 const modules: readonly [string, Module][] = [
   ['own', own as unknown as Module],
@@ -69,6 +71,18 @@ describe('exports', () => {
       Object.keys(object).filter((key) => key !== 'resourceUsage');
     assert.deepEqual(fields(child).sort(), fields(reference).sort());
     await new Promise((resolve) => reference.once('close', resolve));
+  });
+
+  test('a child is announced on the diagnostics channel', async () => {
+    const seen: unknown[] = [];
+    const listener = (event: unknown): void => {
+      seen.push((event as { process: unknown }).process);
+    };
+    subscribe('child_process', listener);
+    const child = ours.spawn('true');
+    unsubscribe('child_process', listener);
+    assert.deepEqual(seen, [child]);
+    await new Promise((resolve) => child.once('close', resolve));
   });
 
   test('ChildProcess is constructed and spawned as Node’s is', async () => {
@@ -208,8 +222,8 @@ const failures: [string, string, string[], Module][] = [
 
 describe('failures are those of Node', () => {
   for (const [name, file, args, options] of failures) {
-    // A shell has one message more of its own, and quotes nothing.
-    const command = [file, ...args.map((argument) => `'${argument}'`)].join(' ');
+    // With exec, so that no shell stands between: what ends the child must not leave another.
+    const command = ['exec', file, ...args.map((argument) => `'${argument}'`)].join(' ');
     test(name, async () => {
       const results = [];
       for (const [, module] of modules) {
