@@ -1,4 +1,5 @@
 import { ChildProcess as NodeChildProcess } from 'node:child_process';
+import { channel } from 'node:diagnostics_channel';
 import { EventEmitter } from 'node:events';
 import type { Readable, Writable } from 'node:stream';
 import { errnoCode, type LaunchFailure } from '../errors.js';
@@ -18,6 +19,9 @@ interface Internals {
   _closesNeeded: number;
   _closesGot: number;
 }
+
+/** Where Node announces every child process: tools that trace programs listen there. */
+const created = channel('child_process');
 
 /**
  * A child process that the engine started. It is an instance of `node:child_process`'s
@@ -50,6 +54,7 @@ export class ChildProcess extends EventEmitter {
       spawnfile: null,
       _handle: handle,
     });
+    if (created.hasSubscribers) created.publish({ process: this });
   }
 
   /** Node announces the spawn when its call returns; here that may be too early to know. */
@@ -114,6 +119,11 @@ function isGivenAway(stream: object): boolean {
   return Object.getOwnPropertySymbols(stream).some(
     ({ description }) => description === 'kIsUsedAsStdio',
   );
+}
+
+/** Whether it is still to come whether the child's program could be started. */
+export function isPending(child: ChildProcess): boolean {
+  return (child as unknown as Internals)._handle?.pending ?? false;
 }
 
 /** Starts the process of a child. Throws what Node's would, with the step. */

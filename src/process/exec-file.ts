@@ -63,13 +63,14 @@ export const MAX_BUFFER = 1024 * 1024;
 export function sortArguments(args: unknown, options: unknown, callback?: unknown) {
   let list: readonly string[] = [];
   if (Array.isArray(args)) list = args.slice();
-  else if (typeof args === 'string') throw invalidArgType('args', 'of type object', args);
-  else if (args !== null && typeof args === 'object') {
-    callback = options;
-    options = args;
-  } else if (typeof args === 'function') {
+  else if (typeof args === 'function') {
     callback = args;
     options = undefined;
+  } else if (args !== null && typeof args === 'object') {
+    callback = options;
+    options = args;
+  } else if (args !== undefined && args !== null) {
+    throw invalidArgType('args', 'of type object', args);
   }
   if (typeof options === 'function') {
     callback = options;
@@ -108,7 +109,7 @@ export function execFile(
   const child = spawn(file, sorted.list, spawnOptions(given));
   new Collector(child, [file, ...sorted.list], {
     encoding: isText ? encoding : null,
-    maxBuffer: given.maxBuffer ?? MAX_BUFFER,
+    maxBuffer: given.maxBuffer ?? Infinity,
     timeout: given.timeout ?? 0,
     killSignal,
     callback: sorted.callback,

@@ -19,12 +19,12 @@ export interface ForkOptions extends Omit<SpawnOptions, 'shell'> {
  */
 export function fork(
   modulePath: string | URL,
-  args?: readonly string[] | ForkOptions | null,
+  args: readonly string[] | ForkOptions | null = [],
   options?: ForkOptions | null,
 ): ChildProcess {
   const module = pathOf(modulePath, 'modulePath');
   let list: readonly string[] = [];
-  if (args !== undefined && args !== null) {
+  if (args !== null) {
     if (typeof args === 'object' && !Array.isArray(args)) options = args as ForkOptions;
     else {
       validateArray(args, 'args');

@@ -26,7 +26,7 @@ export interface SpawnSyncOptions extends Omit<SpawnOptions, 'signal' | 'seriali
   input?: string | NodeJS.ArrayBufferView | undefined;
   /** Encoding of the output; `buffer` or nothing gives Buffers. */
   encoding?: string | null | undefined;
-  /** Bytes that all the output may have. Default 1 MiB. */
+  /** Bytes that all the output may have together; 0 for no limit. Default 1 MiB. */
   maxBuffer?: number | undefined;
 }
 
@@ -50,6 +50,8 @@ export interface SpawnSyncResult {
   signal: NodeJS.Signals | null;
   error?: SpawnError;
 }
+
+const NO_OUTPUT = { stdout: null, stderr: null } as const;
 
 /**
  * Runs a process to its end while this thread waits, as `node:child_process`'s function of that
@@ -78,17 +80,18 @@ export function spawnSync(
     const pump = new Pump(engineNow.kernel, launched.pidfd, channels.filter(isPresent), {
       timeout: given.timeout ?? 0,
       killSignal,
-      maxBuffer: given.maxBuffer ?? MAX_BUFFER,
+      // As in Node: none, when it is given as nothing.
+      maxBuffer: Object.hasOwn(given, 'maxBuffer') ? given.maxBuffer || Infinity : MAX_BUFFER,
     });
     const { exit, errno } = pump.run();
     engineNow.watcher.release(launched.pidfd);
-    result = gather(launched.pid, exit, channels);
-    if (errno !== 0) result.error = syncError(errno, normal);
+    const failed = errno === 0 ? undefined : { error: syncError(errno, normal) };
+    result = { ...failed, ...gather(launched.pid, exit, channels) };
   } catch (error) {
     if (!(error instanceof LaunchError)) throw error;
-    result = { pid: 0, output: null, stdout: null, stderr: null, status: null, signal: null };
-    result.error = syncError(-error.errno, normal);
-    annotate(result.error, error);
+    const failed = syncError(-error.errno, normal);
+    annotate(failed, error);
+    result = { error: failed, status: null, signal: null, output: null, pid: 0, ...NO_OUTPUT };
   }
   if (result.output !== null) {
     if (encoding && encoding !== 'buffer') {
@@ -172,7 +175,7 @@ function gather(
   );
   const status = exit === 'lost' ? null : exit.exitCode;
   const signal = exit === 'lost' ? null : exit.signal;
-  return { pid, output, stdout: null, stderr: null, status, signal };
+  return { status, signal, output, pid, ...NO_OUTPUT };
 }
 
 /** What `stdio` asks for, for a thread that waits: no streams of ours, and no channel. */

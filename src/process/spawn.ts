@@ -13,7 +13,7 @@ import {
   validateObject,
   validateTimeout,
 } from '../validate.js';
-import { ChildProcess, start } from './child-process.js';
+import { ChildProcess, isPending, start } from './child-process.js';
 import { type EnvironmentOption, environment, pairs } from './environment.js';
 import type { StartOptions } from './handle.js';
 
@@ -231,7 +231,11 @@ export function timerDelay(milliseconds: number): number {
 
 function endOnAbort(child: ChildProcess, signal: AbortSignal, kill: number | undefined): void {
   const abort = (): void => {
-    if (tryKill(child, kill)) child.emit('error', abortError(signal.reason));
+    if (!tryKill(child, kill)) return;
+    const report = (): boolean => child.emit('error', abortError(signal.reason));
+    // `spawn` comes first. One that could not be started has an error of its own.
+    if (isPending(child)) child.once('spawn', report);
+    else report();
   };
   if (signal.aborted) {
     process.nextTick(abort);
@@ -253,5 +257,5 @@ function tryKill(child: ChildProcess, signal: number | undefined): boolean {
 /** The error that Node gives when a signal aborts something. */
 export function abortError(cause: unknown): Error {
   const error = new Error('The operation was aborted', { cause });
-  return Object.assign(error, { name: 'AbortError', code: 'ABORT_ERR' });
+  return Object.assign(error, { code: 'ABORT_ERR', name: 'AbortError' });
 }

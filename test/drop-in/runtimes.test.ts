@@ -1,0 +1,64 @@
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { fixture, parse, REGISTER, REGISTER_CJS, runNode } from './support.js';
+
+const RELEASES = ['20', '22', '24', '26'];
+const EXPECTED = {
+  spawn: {
+    stdout: 'in and out',
+    stderr: 'err\n',
+    code: 3,
+    signal: null,
+    spawned: true,
+    usage: true,
+  },
+  failing: { pid: null, code: 'ENOENT', step: 'exec' },
+  listed: { three: 'three\n', code: 0 },
+  fork: { value: [[1, 'äöü']], code: 42 },
+  launch: 'SIGTERM',
+  run: ['run', 'direct\n'],
+  promises: [
+    { stdout: 'execFile\n', stderr: '' },
+    { stdout: 'exec\n', stderr: '' },
+  ],
+  sync: ['sync', 'execFileSync\n', 'execSync\n', 'SIGTERM'],
+  worker: { code: 5, stdout: 'worker\n', sync: 1 },
+  aborted: 'ABORT_ERR',
+};
+const ENGINE = { async: true, sync: 'sync\n' };
+
+for (const release of RELEASES) {
+  const url = new URL(`../../../.runtimes/node_modules/node${release}/bin/node`, import.meta.url);
+  const node = fileURLToPath(url);
+  const skip = !existsSync(node) && `no Node ${release}: node scripts/install-runtimes.mjs`;
+  describe(`Node ${release}`, { skip, concurrency: 2 }, () => {
+    test('every entry point', { skip }, async () => {
+      const ended = await runNode([fixture('smoke.js')], { node });
+      assert.deepEqual(parse(ended), EXPECTED);
+      assert.equal(ended.stderr, '');
+    });
+
+    test('register, and the programs under it', { skip }, async () => {
+      for (const flags of [
+        ['--import', REGISTER],
+        ['--require', REGISTER_CJS],
+      ]) {
+        const workers = parse<Record<string, unknown>>(
+          await runNode([...flags, fixture('worker-kinds.js')], { node }),
+        );
+        const { name, ...kinds } = workers;
+        assert.equal(name, 'Worker');
+        for (const [kind, report] of Object.entries(kinds)) assert.deepEqual(report, ENGINE, kind);
+      }
+      const [reference, cluster] = await Promise.all(
+        [[], ['--import', REGISTER]].map(async (flags) =>
+          parse<{ engine: boolean }>(await runNode([...flags, fixture('cluster.js')], { node })),
+        ),
+      );
+      assert.equal(reference?.engine, false);
+      assert.deepEqual(cluster, { ...reference, engine: true });
+    });
+  });
+}

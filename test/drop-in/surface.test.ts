@@ -1,0 +1,374 @@
+import assert from 'node:assert/strict';
+import * as own from 'node:child_process';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, test } from 'node:test';
+import { promisify } from 'node:util';
+import * as ours from '../../src/index.js';
+import { LIBRARY, runNode } from './support.js';
+
+/** Both modules are called with arguments that their types forbid. */
+// biome-ignore lint/suspicious/noExplicitAny: the wrong arguments are what is tested
+type Module = Record<string, any>;
+const modules: readonly [string, Module][] = [
+  ['own', own as unknown as Module],
+  ['ours', ours as unknown as Module],
+];
+const isLater = Number.parseInt(process.versions.node, 10) > 24;
+const names = Object.keys(own).filter((name) => name !== 'default' && name !== '_forkChild');
+
+const folder = mkdtempSync(join(tmpdir(), 'safeexec-surface-'));
+const denied = join(folder, 'denied');
+const interpreterless = join(folder, 'no-interpreter');
+writeFileSync(denied, '');
+writeFileSync(interpreterless, '#!/does/not/exist\n');
+chmodSync(interpreterless, 0o755);
+const lateFailures = new Set([interpreterless, folder]);
+after(() => rmSync(folder, { recursive: true }));
+
+/** What a failure looks like, for comparison: without stacks, pids, and what is documented as ours. */
+function shape(error: unknown): unknown {
+  if (!(error instanceof Error)) return error;
+  const plain: Record<string, unknown> = { name: error.name, message: error.message };
+  for (const [key, value] of Object.entries(error)) {
+    if (key === 'step' || key === 'pid' || key === 'resourceUsage') continue;
+    plain[key] = value instanceof Error ? value.message : (value ?? null);
+  }
+  // The message names steps other than exec.
+  const { step } = error as { step?: string };
+  if (step !== undefined && step !== 'exec') {
+    plain.message = String(plain.message).replace(/: [\w ]+ '[^']*' failed$/, '');
+    if (typeof plain.error === 'string') plain.error = plain.message;
+  }
+  return plain;
+}
+
+/** The keys too: which fields there are, in which order, but for ours. */
+function keys(error: unknown): string[] {
+  return Object.keys(error as object).filter((key) => key !== 'step');
+}
+
+describe('exports', () => {
+  test('everything that node:child_process has', () => {
+    for (const name of names) {
+      assert.equal(typeof (ours as Module)[name], 'function', name);
+      assert.equal((ours as Module)[name].name, name);
+    }
+    assert.deepEqual(
+      names.filter((name) => (own as Module)[name].length !== (ours as Module)[name].length),
+      [],
+    );
+  });
+
+  test('a child is an instance of both ChildProcess classes', async () => {
+    const child = ours.spawn('true');
+    assert(child instanceof own.ChildProcess);
+    assert(child instanceof ours.ChildProcess);
+    await new Promise((resolve) => child.once('close', resolve));
+    const reference = own.spawn('true');
+    const fields = (object: object): string[] =>
+      Object.keys(object).filter((key) => key !== 'resourceUsage');
+    assert.deepEqual(fields(child).sort(), fields(reference).sort());
+    await new Promise((resolve) => reference.once('close', resolve));
+  });
+
+  test('a child is announced on the diagnostics channel', async () => {
+    const seen: unknown[] = [];
+    const listener = (event: unknown): void => {
+      seen.push((event as { process: unknown }).process);
+    };
+    subscribe('child_process', listener);
+    const child = ours.spawn('true');
+    unsubscribe('child_process', listener);
+    assert.deepEqual(seen, [child]);
+    await new Promise((resolve) => child.once('close', resolve));
+  });
+
+  test('ChildProcess is constructed and spawned as Node’s is', async () => {
+    const outcomes = [];
+    for (const [, { ChildProcess }] of modules) {
+      const child = new ChildProcess();
+      const before = { ...child, _handle: null, resourceUsage: null };
+      child.spawn({ file: 'true', args: ['true'], stdio: 'ignore' });
+      const code = await new Promise((resolve) => child.once('exit', resolve));
+      outcomes.push({ keys: Object.keys(before).sort(), code });
+    }
+    assert.deepEqual(outcomes[1], outcomes[0]);
+  });
+});
+
+describe('wrong arguments', () => {
+  const nothing = (): void => {};
+  const common: [string, unknown[]][] = [
+    ['no file', []],
+    ['file: null', [null]],
+    ['file: number', [5]],
+    ['file: empty', ['']],
+    ['file: NUL', ['a\0b']],
+    ['args: string', ['true', 'abc']],
+    ['args: number', ['true', 5]],
+    ['args: true', ['true', true]],
+    ['args: NUL', ['true', ['a\0b']]],
+    ['options: null', ['true', [], null]],
+    ['options: string', ['true', [], 'abc']],
+    ['options: number', ['true', [], 1]],
+    ['options: array', ['true', [], []]],
+  ];
+  const options: Record<string, unknown[]> = {
+    cwd: [5, true, {}, [], 'a\0b', new URL('http://example.org/'), new URL('file://host/x')],
+    detached: [1, 'yes', {}],
+    uid: ['0', 1.5, 2 ** 31, {}, true],
+    gid: ['0', 1.5, 2 ** 31, {}, Number.NaN],
+    shell: [1, {}, [], nothing, 'a\0b'],
+    argv0: [1, {}, true, 'a\0b'],
+    windowsHide: [1, 'x'],
+    windowsVerbatimArguments: [0, 'x'],
+    env: [{ A: 'a\0b' }, { 'A\0': 'b' }],
+    stdio: ['abc', 5, {}, [{}], [true], [nothing], ['ipc', 'ipc']],
+    timeout: [-1, 1.5, '5', {}, Number.NaN, true],
+    killSignal: ['SIGNOPE', 999, {}, true, -1, nothing],
+    signal: [5, 'x', {}, null],
+    maxBuffer: [-1, '5', {}, Number.NaN, true],
+    serialization: ['xml', 5],
+    input: [5, {}, true],
+    encoding: ['nonsense', 5],
+  };
+  const forms: Record<string, (module: Module, args: unknown[]) => unknown> = {
+    spawn: ({ spawn }, args) => spawn(...args),
+    spawnSync: ({ spawnSync }, args) => spawnSync(...args),
+    execFile: ({ execFile }, args) => execFile(...args),
+    execFileSync: ({ execFileSync }, args) => execFileSync(...args),
+    fork: ({ fork }, args) => fork(...args),
+    exec: ({ exec }, args) => exec(...args),
+    execSync: ({ execSync }, args) => execSync(...args),
+  };
+
+  /** What a call throws; a child that was started all the same is disposed of. */
+  function thrown(call: () => unknown): { name: string; code: unknown; message: string } | null {
+    try {
+      const result = call();
+      if (result instanceof own.ChildProcess) {
+        result.on('error', () => {});
+        result.kill('SIGKILL');
+      }
+      return null;
+    } catch (error) {
+      const { name, code, message } = error as NodeJS.ErrnoException;
+      // What was received, and the alternatives, may be put in other words.
+      const gist = /^The (?:\w+ '[^']+'|"[^"]+" \w+|value of "[^"]+" is out of range)/.exec(
+        message,
+      );
+      return { name, code, message: gist ? gist[0] : message };
+    }
+  }
+
+  for (const [form, call] of Object.entries(forms)) {
+    test(form, () => {
+      const shell = form.startsWith('exec') && !form.startsWith('execFile');
+      const sync = form.endsWith('Sync');
+      const table = shell
+        ? common.map(([name, args]): [string, unknown[]] => [name, args.filter((_, i) => i !== 1)])
+        : [...common];
+      for (const [name, values] of Object.entries(options)) {
+        if (name === 'stdio' && form.startsWith('exec') && !sync) continue;
+        for (const value of values) {
+          const given = {
+            stdio: form === 'fork' ? [0, 'ignore', 'ignore', 'ipc'] : 'ignore',
+            [name]: value,
+          };
+          if (name === 'input' || name === 'encoding') Object.assign(given, { stdio: 'pipe' });
+          table.push([`${name}: ${String(value)}`, shell ? ['true', given] : ['true', [], given]]);
+        }
+      }
+      if (form === 'execFile' || form === 'exec') {
+        table.push(['callback', shell ? ['true', {}, 5] : ['true', [], {}, 5]]);
+      }
+      const differing = [];
+      for (const [name, args] of table) {
+        const [reference, result] = modules.map(([, module]) => thrown(() => call(module, args)));
+        // Node 26 finds other words for numbers that are none, or too large.
+        if (isLater && /^(?:[ug]id|timeout|maxBuffer): /.test(name) && reference && result)
+          continue;
+        try {
+          assert.deepEqual(result, reference);
+        } catch {
+          differing.push({ name, reference, result });
+        }
+      }
+      assert.deepEqual(differing, []);
+    });
+  }
+});
+
+/** Failing commands, as every form is given them. */
+const failures: [string, string, string[], Module][] = [
+  ['ENOENT', 'no-such-program-here', ['a', 'b c'], {}],
+  ['ENOENT of a path', '/no/such/program', [], {}],
+  ['ENOENT of an interpreter', interpreterless, [], {}],
+  ['EACCES', denied, ['x'], {}],
+  ['EACCES of a directory', folder, [], {}],
+  ['ENOTDIR', '/dev/null/program', [], {}],
+  ['a directory that is not there', 'true', [], { cwd: '/no/such/directory' }],
+  ['a directory that is none', 'true', [], { cwd: '/dev/null' }],
+  ['exit code', 'sh', ['-c', 'echo out; echo err >&2; exit 3'], {}],
+  ['signal', 'sh', ['-c', 'echo out; kill -KILL $$'], {}],
+  ['timeout', 'sleep', ['600'], { timeout: 50 }],
+  ['timeout with a signal', 'sleep', ['600'], { timeout: 50, killSignal: 'SIGKILL' }],
+  ['maxBuffer', 'sh', ['-c', 'echo 0123456789; exec sleep 600'], { maxBuffer: 5 }],
+  ['maxBuffer of stderr', 'sh', ['-c', 'echo 0123456789 >&2; exec sleep 600'], { maxBuffer: 5 }],
+  ['argument list too long', 'true', ['x'.repeat(200_000)], {}],
+  ['success', 'echo', ['äöü'], {}],
+  ['success, in Buffers', 'echo', ['äöü'], { encoding: 'buffer' }],
+  ['success, in hex', 'echo', ['äöü'], { encoding: 'hex' }],
+];
+
+describe('failures are those of Node', () => {
+  for (const [name, file, args, options] of failures) {
+    // With exec, so that no shell stands between: what ends the child must not leave another.
+    const command = ['exec', file, ...args.map((argument) => `'${argument}'`)].join(' ');
+    test(name, async () => {
+      const results = [];
+      for (const [, module] of modules) {
+        results.push({
+          spawn: 'maxBuffer' in options ? null : await spawned(module, file, args, options),
+          callback: await new Promise((resolve) => {
+            callBack(resolve, (done) => module.execFile(file, args, options, done));
+          }),
+          exec: await new Promise((resolve) => {
+            callBack(resolve, (done) => module.exec(command, options, done));
+          }),
+          promise: await settled(() => promisify(module.execFile)(file, args, options)),
+          execPromise: await settled(() => promisify(module.exec)(command, options)),
+          spawnSync: describeResult(module.spawnSync(file, args, options)),
+          execFileSync: attempt(() =>
+            module.execFileSync(file, args, { stdio: 'pipe', ...options }),
+          ),
+          execSync: attempt(() => module.execSync(command, { stdio: 'pipe', ...options })),
+        });
+      }
+      assert.deepEqual(results[1], results[0]);
+    });
+  }
+
+  test('execFileSync passes stderr on when nothing is said of stdio', async () => {
+    const outputs = [];
+    for (const module of ['node:child_process', LIBRARY]) {
+      const code = `import { execFileSync } from '${module}';
+        console.log(String(execFileSync('sh', ['-c', 'echo out; echo err >&2'])));`;
+      outputs.push(await runNode(['--input-type=module', '-e', code]));
+    }
+    assert.deepEqual(outputs[1], outputs[0]);
+    assert.equal(outputs[0]?.stderr, 'err\n');
+  });
+
+  test('abort', async () => {
+    const results = [];
+    for (const [, module] of modules) {
+      const during = new AbortController();
+      const before = new AbortController();
+      before.abort(new Error('why'));
+      const started = module.spawn('sleep', ['600'], { signal: during.signal });
+      const events = eventsOf(started);
+      started.once('spawn', () => during.abort());
+      results.push({
+        during: await events,
+        before: await eventsOf(module.spawn('sleep', ['600'], { signal: before.signal })),
+        promise: await settled(() =>
+          promisify(module.execFile)('sleep', ['600'], { signal: before.signal }),
+        ),
+      });
+    }
+    assert.deepEqual(results[1], results[0]);
+  });
+});
+
+describe('promise forms', () => {
+  test('the promise has the child, and wrong arguments are thrown', async () => {
+    for (const [, module] of modules) {
+      for (const form of [promisify(module.exec), promisify(module.execFile)]) {
+        const promise = form('true') as Promise<unknown> & { child: own.ChildProcess };
+        assert(promise.child instanceof own.ChildProcess);
+        assert.deepEqual(await promise, { stdout: '', stderr: '' });
+        assert.throws(() => form(5), { code: 'ERR_INVALID_ARG_TYPE' });
+      }
+    }
+  });
+});
+
+async function spawned(module: Module, file: string, args: string[], options: Module) {
+  let child: own.ChildProcess;
+  try {
+    child = module.spawn(file, args, options);
+  } catch (error) {
+    return { thrown: shape(error), keys: keys(error) };
+  }
+  const started = child.pid !== undefined;
+  child.stdout?.resume();
+  child.stderr?.resume();
+  // What the look-ahead does not see is known when `error` comes: a directory, an interpreter line.
+  const known = started && !lateFailures.has(file);
+  return {
+    started: known,
+    file: child.spawnfile,
+    args: child.spawnargs,
+    events: await eventsOf(child),
+  };
+}
+
+/** The events of a child until it has closed, with what they carry. */
+function eventsOf(child: own.ChildProcess): Promise<unknown[]> {
+  const seen: unknown[] = [];
+  return new Promise((resolve) => {
+    for (const name of ['spawn', 'exit', 'error'] as const) {
+      child.on(name, (...args: unknown[]) => {
+        seen.push([name, ...args.map(shape)]);
+      });
+    }
+    child.on('close', (...args) => {
+      seen.push(['close', ...args]);
+      resolve(seen);
+    });
+  });
+}
+
+function callBack(
+  resolve: (value: unknown) => void,
+  start: (done: (error: unknown, stdout: unknown, stderr: unknown) => void) => unknown,
+): void {
+  try {
+    start((error, stdout, stderr) => {
+      resolve({ error: shape(error), keys: error ? keys(error) : [], stdout, stderr });
+    });
+  } catch (error) {
+    resolve({ thrown: shape(error), keys: keys(error) });
+  }
+}
+
+async function settled(start: () => Promise<unknown>): Promise<unknown> {
+  let promise: Promise<unknown>;
+  try {
+    promise = start();
+  } catch (error) {
+    return { thrown: shape(error) };
+  }
+  return promise.then(
+    (value) => ({ value }),
+    (error) => ({ error: shape(error), keys: keys(error) }),
+  );
+}
+
+function attempt(call: () => unknown): unknown {
+  try {
+    return { value: call() };
+  } catch (error) {
+    return { error: shape(error), keys: keys(error) };
+  }
+}
+
+function describeResult({ pid, error, ...rest }: Module): unknown {
+  // What there is none of is null in Node 20, and undefined in later ones.
+  for (const name of ['stdout', 'stderr']) rest[name] ??= null;
+  return { started: pid > 0, ...rest, error: shape(error), keys: error ? keys(error) : [] };
+}
