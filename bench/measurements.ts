@@ -1,5 +1,7 @@
 import type { Measurement } from './measurement.js';
+import { channel } from './measurements/channel.js';
 import { executors } from './measurements/executors.js';
+import { forms } from './measurements/forms.js';
 import { hold } from './measurements/hold.js';
 import { output } from './measurements/output.js';
 import { peers } from './measurements/peers.js';
@@ -15,5 +17,7 @@ export const MEASUREMENTS: readonly Measurement[] = [
   serialising,
   pipes,
   output,
+  forms,
+  channel,
   peers,
 ];

@@ -9,8 +9,10 @@ import type { Assembler, Code } from '../src/machine/assembler.js';
 import { MACHINES } from '../src/machine/index.js';
 import type { Architecture } from '../src/machine/syscalls.js';
 import { table as arm } from '../test/machine/arm.table.js';
+import { table as arm64 } from '../test/machine/arm64.table.js';
 import type { EncodingTable } from '../test/machine/encoding-table.js';
 import { table as ia32 } from '../test/machine/ia32.table.js';
+import { table as riscv64 } from '../test/machine/riscv64.table.js';
 import { table as x64 } from '../test/machine/x64.table.js';
 import { mustTool, runCheck, TOOLCHAINS, tool } from './toolchain.js';
 
@@ -19,6 +21,8 @@ const TABLES: Readonly<Partial<Record<Architecture, EncodingTable<never & Assemb
   x64,
   ia32,
   arm,
+  arm64,
+  riscv64,
 };
 
 type Complain = (difference: string) => void;
@@ -56,9 +60,6 @@ function assemble(
     source.push(...withOwnLabels(piece, `.of.${i}`));
   });
   source.push(`piece.${pieces.length}:`);
-  // The offsets of the pieces, in a section of their own.
-  source.push('.section .pieces, "a"');
-  for (let i = 0; i <= pieces.length; i++) source.push(`.long piece.${i} - piece.0`);
 
   const path = (suffix: string): string => join(folder, `${architecture}.${suffix}`);
   writeFileSync(path('s'), `${source.join('\n')}\n`);
@@ -77,16 +78,17 @@ function assemble(
     const bytes = assemble(architecture, rest, folder, complain);
     return bytes.map((piece, i) => (refused.has(i) ? null : piece));
   }
-  const section = (name: string): Buffer => {
-    const to = path(name);
-    mustTool(`${prefix}objcopy`, ['-O', 'binary', '-j', `.${name}`, path('o'), to], binutils);
-    return readFileSync(to);
-  };
-  const text = section('text');
-  const offsets = section('pieces');
-  return pieces.map((_, i) =>
-    text.subarray(offsets.readUInt32LE(4 * i), offsets.readUInt32LE(4 * i + 4)),
+  mustTool(`${prefix}objcopy`, ['-O', 'binary', '-j', '.text', path('o'), path('bin')], binutils);
+  const text = readFileSync(path('bin'));
+  // From the symbol table: a difference of labels in the data would be for a linker to work out.
+  const symbols = mustTool(`${prefix}nm`, [path('o')], binutils);
+  const offsets = new Map(
+    [...symbols.matchAll(/^([0-9a-f]+) . piece\.(\d+)$/gm)].map(([, offset, i]) => [
+      Number(i),
+      Number.parseInt(offset as string, 16),
+    ]),
   );
+  return pieces.map((_, i) => text.subarray(offsets.get(i), offsets.get(i + 1)));
 }
 
 function checkTable(architecture: Architecture, folder: string, complain: Complain): string {

@@ -1,3 +1,4 @@
+import { constants } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 
 /** A fault in safeexec itself: never the consequence of what a caller passed. */
@@ -56,11 +57,11 @@ export class LaunchError extends Error {
 
 /** `ENOENT` for 2, and so on. */
 export function errnoCode(errno: number): string {
-  try {
-    return getSystemErrorName(-errno);
-  } catch {
-    return `E${errno}`;
-  }
+  const name = getSystemErrorName(-errno);
+  if (!name.startsWith('Unknown')) return name;
+  // libuv has no name for some that execve(2) and clone(2) give, as ENOEXEC.
+  const known = Object.entries(constants.errno).find(([, number]) => number === errno);
+  return known?.[0] ?? `E${errno}`;
 }
 
 /** One line that says what failed, and on what. */

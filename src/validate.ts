@@ -66,9 +66,12 @@ export function validateDescriptor(value: unknown, name: string): asserts value 
 }
 
 /** Milliseconds, or nothing. */
-export function validateTimeout(value: unknown): asserts value is number | null | undefined {
+export function validateTimeout(
+  value: unknown,
+  name = 'timeout',
+): asserts value is number | null | undefined {
   if (value !== undefined && value !== null && !(Number.isInteger(value) && Number(value) >= 0)) {
-    throw outOfRange('timeout', 'an unsigned integer', value);
+    throw outOfRange(name, 'an unsigned integer', value);
   }
 }
 

@@ -28,6 +28,8 @@ export const DT_SYMENT = 11;
 export const DT_REL = 17;
 export const DT_RELSZ = 18;
 export const DT_RELENT = 19;
+export const DT_FLAGS_1 = 0x6ffffffb;
+export const DF_1_NODELETE = 8;
 
 export const STB_GLOBAL = 1;
 export const STB_WEAK = 2;

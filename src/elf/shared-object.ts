@@ -1,6 +1,8 @@
 import type { Code } from '../machine/assembler.js';
 import type { BindingSites, Machine } from '../machine/machine.js';
 import {
+  DF_1_NODELETE,
+  DT_FLAGS_1,
   DT_HASH,
   DT_NULL,
   DT_REL,
@@ -54,7 +56,8 @@ export interface SharedObject {
  * Writes a shared object: the machine's binding code and a table of words in writable memory.
  * It exports the one symbol `exported`, imports what the table names, and needs no library: the
  * host has them all loaded. It has no DT_SONAME, by which a dynamic linker would take a second
- * copy for the first.
+ * copy for the first. It is never unloaded: Node closes the add-ons of a Worker that ends, and the
+ * waiter thread runs in the code of this one.
  */
 export function sharedObject(
   machine: Machine,
@@ -82,7 +85,7 @@ export function sharedObject(
   const codeLength = machine.emitBinding(sitesAt(0, 0, table, wordSize)).bytes.length;
   const codeOffset = reserve(codeLength, 16);
   const textSize = end;
-  const dynamicSize = 9 * 2 * wordSize;
+  const dynamicSize = 10 * 2 * wordSize;
   const dynamic = reserve(dynamicSize, 16);
   const tableAt = reserve(table.length * wordSize, 64);
   const address = (offset: number): number =>
@@ -149,7 +152,7 @@ export function sharedObject(
     ? [DT_RELA, DT_RELASZ, DT_RELAENT]
     : [DT_REL, DT_RELSZ, DT_RELENT];
   writer.word(tag, relocationTable, sizeTag, relocated * relocationSize);
-  writer.word(entryTag, relocationSize, DT_NULL, 0);
+  writer.word(entryTag, relocationSize, DT_FLAGS_1, DF_1_NODELETE, DT_NULL, 0);
 
   writer.seek(tableAt);
   for (const entry of table) {

@@ -14,6 +14,7 @@ import { fileURLToPath } from 'node:url';
 import { UnsupportedError } from '../errors.js';
 import { machineFor } from '../machine/index.js';
 import type { Machine } from '../machine/machine.js';
+import { __O_TMPFILE } from '../plan/constants.js';
 import { HEADER, HEADER_WORDS, OP, WORD } from '../program/instruction.js';
 import { bindingFileName, bindingImage, TABLE_NAMES } from './binding-image.js';
 import { Memory, type Run } from './memory.js';
@@ -128,9 +129,9 @@ function openEmitted(machine: Machine): Run {
 
 function temporaryFile(folder: string): { fd: number; remove: () => void } {
   const { O_RDWR, O_CREAT, O_EXCL } = fsConstants;
-  const O_TMPFILE = 0o20000000 | fsConstants.O_DIRECTORY;
+  const unnamed = __O_TMPFILE | fsConstants.O_DIRECTORY;
   try {
-    return { fd: openSync(folder, O_RDWR | O_TMPFILE, 0o700), remove: () => {} };
+    return { fd: openSync(folder, O_RDWR | unnamed, 0o700), remove: () => {} };
   } catch {
     const directory = mkdtempSync(join(folder, 'safeexec-'));
     const path = join(directory, 'binding.node');

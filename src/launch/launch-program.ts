@@ -5,6 +5,7 @@ import {
   CLONE_PIDFD,
   CLONE_VFORK,
   CLONE_VM,
+  EINVAL,
   EPOLL_CTL_ADD,
   EPOLLIN,
   F_ADD_SEALS,
@@ -15,6 +16,7 @@ import {
   F_SETFD,
   SIG_SETMASK,
   SIGCHLD,
+  SIGKILL,
 } from '../plan/constants.js';
 import { offsetBy, ProgramBuilder } from '../program/builder.js';
 import { type Place, type Program, WORD } from '../program/instruction.js';
@@ -48,7 +50,7 @@ export interface LaunchPlaces {
   readonly record: Place;
   /** The records of failures, each to be 0 before a run. */
   readonly failures: {
-    /** Before the clone, or the clone itself: there is no child. */
+    /** Up to and including the clone: there is no child, or none any more. */
     readonly unstarted: readonly Place[];
     /** The child is there, but epoll did not take a descriptor. */
     readonly unwatched: Place;
@@ -68,15 +70,16 @@ export interface WatchSite {
 
 /**
  * The parent's half of a launch. The new process runs the plan in the parent's memory (`direct`),
- * or execs an image of it. When the program halts the child is in the thread's epoll set, and so
- * is the error pipe, unless the outcome was there already.
+ * or execs an image of it. When the program halts the child is in the thread's epoll set, and the
+ * error pipe has been asked for the outcome, should it be there already.
  */
 export function launchProgram(machine: Machine, direct: boolean, site: WatchSite): LaunchProgram {
   const { wordSize, structs } = machine;
   const b = new ProgramBuilder(wordSize);
   const [cloneFails, restoring, closing] = [b.label('clone failed'), b.label(), b.label('close')];
   const [child, given, childFails] = [b.label('child'), b.label(), b.label('child failed')];
-  const [watchOutcome, watchChild] = [b.label('watch outcome'), b.label('watch child')];
+  const [refused, again] = [b.label('clone refused'), b.label('clone again')];
+  const unnamed = b.label('no pidfd');
   const [unwatched, done] = [b.label('unwatched'), b.label('done')];
 
   const memfd = b.words(-1);
@@ -85,17 +88,12 @@ export function launchProgram(machine: Machine, direct: boolean, site: WatchSite
   const record = b.reserve(2 * wordSize);
   const all = b.bytes(new Uint8Array(SIGSET_SIZE).fill(255), 8);
   const old = b.reserve(SIGSET_SIZE, 8);
-  const event = (): Place => {
-    // Words are read from the data of an event, so there is room for a whole one.
-    const bytes = new Uint8Array(structs.epollEvent.size + wordSize);
-    bytes[0] = EPOLLIN;
-    return b.bytes(bytes, 8);
-  };
-  const childEvent = event();
-  const outcomeEvent = event();
-  const dataOf = (place: Place): Place => offsetBy(place, structs.epollEvent.data);
+  // Words are read from the data of the event, so there is room for a whole one.
+  const blank = new Uint8Array(structs.epollEvent.size + wordSize);
+  blank[0] = EPOLLIN;
+  const event = b.bytes(blank, 8);
   // The kernel writes the pidfd to where it is the event's data as well.
-  const pidfd = dataOf(childEvent);
+  const pidfd = offsetBy(event, structs.epollEvent.data);
 
   let create = -1;
   let write = -1;
@@ -118,15 +116,39 @@ export function launchProgram(machine: Machine, direct: boolean, site: WatchSite
     onError: closing,
     step: { step: 'block signals' },
   });
-  b.syscall('clone', [CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, 0, pidfd, 0, 0], {
+  const flags = CLONE_VM | CLONE_VFORK | SIGCHLD;
+  const clone = { step: 'clone' };
+  b.syscall('clone', [flags | CLONE_PIDFD, 0, pidfd, 0, 0], {
     result: pid,
-    onError: cloneFails,
-    step: { step: 'clone' },
+    onError: refused,
+    step: clone,
   });
   b.branchIfEqual(pid, 0, child);
-
   // The parent goes on when the child has its own memory, or is gone.
   b.jump(restoring);
+
+  // An emulator of system calls may not know CLONE_PIDFD. Any other error is one of the clone:
+  // without a free descriptor a second one would start the target, only for it to be ended.
+  b.place(refused);
+  b.branchIfEqual(pid, -EINVAL, again);
+  b.jump(cloneFails);
+  b.place(again);
+  b.copy(b.words(0), b.wordOf(refused.index, WORD.failedAt));
+  b.syscall('clone', [flags, 0, 0, 0, 0], { result: pid, onError: cloneFails, step: clone });
+  b.branchIfEqual(pid, 0, child);
+  b.copy(pid, b.argumentOf(b.position + 1, 0));
+  b.syscall('pidfd_open', [0, 0], {
+    result: pidfd,
+    onError: unnamed,
+    step: { step: 'pidfd_open' },
+  });
+  b.jump(restoring);
+  // A child that cannot be watched is ended. No signal interrupts: they are blocked.
+  b.place(unnamed);
+  b.copy(pid, b.argumentOf(b.position + 2, 0));
+  b.copy(pid, b.argumentOf(b.position + 2, 0));
+  b.syscall('kill', [0, SIGKILL]);
+  b.syscall('wait4', [0, 0, 0, 0]);
   b.place(cloneFails);
   b.copy(b.words(-1), pid);
   b.place(restoring);
@@ -137,23 +159,10 @@ export function launchProgram(machine: Machine, direct: boolean, site: WatchSite
   const closeWrite = b.syscall('close', [-1]);
   b.branchIfEqual(pid, -1, done);
 
-  const read = b.syscall('read', [0, record, 2 * wordSize], {
-    result: outcome,
-    onError: watchOutcome,
-  });
-  b.jump(watchChild);
-  b.place(watchOutcome);
-  // Nothing there yet: the helper is still on its way.
-  b.copy(b.argumentOf(read, 0), dataOf(outcomeEvent));
-  b.copy(b.argumentOf(read, 0), b.argumentOf(b.position + 1, 2));
-  b.syscall('epoll_ctl', [site.epoll, EPOLL_CTL_ADD, 0, outcomeEvent], {
-    onError: unwatched,
-    step: { step: 'watch outcome' },
-  });
-  b.add(1, site.live);
-  b.place(watchChild);
+  // EAGAIN, as a rule: the helper is still on its way.
+  const read = b.syscall('read', [0, record, 2 * wordSize], { result: outcome });
   b.copy(pidfd, b.argumentOf(b.position + 1, 2));
-  b.syscall('epoll_ctl', [site.epoll, EPOLL_CTL_ADD, 0, childEvent], {
+  b.syscall('epoll_ctl', [site.epoll, EPOLL_CTL_ADD, 0, event], {
     onError: unwatched,
     step: { step: 'watch child' },
   });
@@ -165,7 +174,7 @@ export function launchProgram(machine: Machine, direct: boolean, site: WatchSite
   // The child. It shares the parent's memory, and may write only what is set before each run.
   b.place(child);
   const next = b.position + 1;
-  const again = b.branchIfEqual(b.argumentOf(next, 0), 0, given);
+  const each = b.branchIfEqual(b.argumentOf(next, 0), 0, given);
   b.copy(0, b.argumentOf(next + 1, 0));
   b.syscall('fcntl', [0, F_SETFD, 0], { onError: childFails, step: { step: 'descriptors' } });
   b.add(wordSize, b.argumentOf(next, 0));
@@ -198,7 +207,7 @@ export function launchProgram(machine: Machine, direct: boolean, site: WatchSite
       envp: imageOnly(execveat, 3),
       plan: direct ? b.wordOf(given.index, WORD.target) : null,
       descriptors: b.argumentOf(next, 0),
-      descriptorsEnd: b.argumentOf(again, 1),
+      descriptorsEnd: b.argumentOf(each, 1),
       errorRead: b.argumentOf(read, 0),
       errorWrite: [b.argumentOf(closeWrite, 0), b.argumentOf(report, 0)],
       memfd,
@@ -207,7 +216,7 @@ export function launchProgram(machine: Machine, direct: boolean, site: WatchSite
       outcome,
       record,
       failures: {
-        unstarted: [failedAt(cloneFails), failedAt(closing)],
+        unstarted: [refused, cloneFails, unnamed, closing].map(failedAt),
         unwatched: failedAt(unwatched),
       },
     },

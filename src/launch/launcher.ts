@@ -2,8 +2,10 @@ import { constants } from 'node:os';
 import { alignUp } from '../elf/encode.js';
 import { InternalError, LaunchError, type LaunchFailure } from '../errors.js';
 import {
+  AT_EMPTY_PATH,
   EINTR,
   EINVAL,
+  ENOSYS,
   MFD_ALLOW_SEALING,
   MFD_CLOEXEC,
   MFD_EXEC,
@@ -41,7 +43,7 @@ export interface Launched {
   readonly pending: PendingOutcome | null;
 }
 
-/** Where a plan's outcome will be read: a descriptor in the thread's epoll set. */
+/** Where a plan's outcome will be read, without blocking: who gets this closes it. */
 export interface PendingOutcome {
   readonly fd: number;
   /** What the two words of a record say. */
@@ -74,8 +76,8 @@ export class Launcher {
   readonly #report: LaunchReport | undefined;
   #arena: Memory;
 
-  /** What is used where a request leaves it open. */
-  #executor: Executor = 'image';
+  /** What is used where a request leaves it open; found out by the first that does. */
+  #executor: Executor | undefined;
 
   constructor(kernel: Kernel, watch: WatchSet, report?: LaunchReport) {
     this.#kernel = kernel;
@@ -88,7 +90,7 @@ export class Launcher {
 
   /** Starts a process, or throws LaunchError and leaves nothing behind. */
   launch(request: LaunchRequest): Launched {
-    const executor = request.executor ?? this.#executor;
+    const executor = request.executor ?? this.#executorFor(request.plan);
     try {
       return this.#reported({ ...request, executor });
     } catch (error) {
@@ -99,6 +101,12 @@ export class Launcher {
       this.#executor = 'direct';
       return launched;
     }
+  }
+
+  #executorFor(plan: Plan): Executor {
+    if (changesCredentials(plan)) return 'image';
+    this.#executor ??= hasExecveat(this.#kernel) ? 'image' : 'direct';
+    return this.#executor;
   }
 
   #reported(request: ChosenRequest): Launched {
@@ -190,16 +198,14 @@ export class Launcher {
   ): Launched {
     const kernel = this.#kernel;
     if (failure !== null) {
-      if (failure.step === 'watch child' && outcome < 0) this.#watch.release(errorRead);
-      else kernel.call('close', errorRead);
+      kernel.call('close', errorRead);
       if (pid > 0) {
         this.#end(pidfd);
         kernel.call('close', pidfd);
       }
       throw new LaunchError(failure);
     }
-    const watched = outcome < 0;
-    if (watched && !wait) return { pid, pidfd, pending: { fd: errorRead, explain } };
+    if (outcome < 0 && !wait) return { pid, pidfd, pending: { fd: errorRead, explain } };
 
     let [address, result] = record;
     const { memory, scratchAt } = kernel;
@@ -208,8 +214,7 @@ export class Launcher {
       address = memory.word(scratchAt);
       result = memory.signedWord(scratchAt + memory.wordSize);
     }
-    if (watched) this.#watch.release(errorRead);
-    else kernel.call('close', errorRead);
+    kernel.call('close', errorRead);
     if (outcome === 0) return { pid, pidfd, pending: null };
     this.#end(pidfd);
     this.#watch.release(pidfd);
@@ -256,6 +261,14 @@ function memfdFlags(kernel: Kernel): number {
   const fd = kernel.call('memfd_create', kernel.string(HELPER_NAME), flags | MFD_EXEC);
   if (fd >= 0) kernel.call('close', fd);
   return fd === -EINVAL ? flags : flags | MFD_EXEC;
+}
+
+/**
+ * Emulators of system calls may lack execveat(2), and may not hold the parent until the exec: then
+ * its failure would come too late for another way. Asked with a descriptor that is none.
+ */
+function hasExecveat(kernel: Kernel): boolean {
+  return kernel.call('execveat', -1, kernel.string(''), 0, 0, AT_EMPTY_PATH) !== -ENOSYS;
 }
 
 const FORBIDDEN = new Set(['EACCES', 'EPERM', 'ENOSYS', 'ENOEXEC']);

@@ -1,11 +1,19 @@
 import { UnsupportedError } from '../errors.js';
 import { arm } from './arm.js';
+import { arm64 } from './arm64.js';
 import { ia32 } from './ia32.js';
 import type { Machine } from './machine.js';
+import { riscv64 } from './riscv64.js';
 import type { Architecture } from './syscalls.js';
 import { x64 } from './x64.js';
 
-export const MACHINES: Readonly<Partial<Record<Architecture, Machine>>> = { x64, ia32, arm };
+export const MACHINES: Readonly<Partial<Record<Architecture, Machine>>> = {
+  x64,
+  ia32,
+  arm,
+  arm64,
+  riscv64,
+};
 
 /** The machine named as `process.arch` names it. Throws UnsupportedError for any other. */
 export function machineFor(architecture: string): Machine {

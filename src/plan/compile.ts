@@ -108,6 +108,13 @@ class StepCompiler {
           fd: step.fd,
         });
         break;
+      case 'closeOnExec':
+        for (const fd of step.fds) {
+          this.#b.syscall('fcntl', [fd, F_SETFD, FD_CLOEXEC], {
+            step: { step: 'close-on-exec', fd },
+          });
+        }
+        break;
       case 'dropGroups':
         // As libuv does: who may not drop them keeps them.
         this.#b.syscall('setgroups', [0, 0], { step: { step: 'setgroups' } });
@@ -138,7 +145,8 @@ class StepCompiler {
   dropHandlers(): void {
     const b = this.#b;
     const { sigaction } = this.#site.machine.structs;
-    const old = b.reserve(sigaction.size);
+    // One word more: qemu 7.2 for riscv64 takes its struct for one with a sa_restorer.
+    const old = b.reserve(sigaction.size + this.#site.machine.wordSize);
     this.#eachSignal((signal) => {
       const skip = b.label();
       b.copy(signal, b.argumentOf(b.position + 1, 0));

@@ -23,8 +23,11 @@ export const ETIMEDOUT = 110;
 export const AT_FDCWD = -100;
 export const AT_EMPTY_PATH = 0x1000;
 export const O_WRONLY = 1;
+export const O_RDWR = 2;
 export const O_CLOEXEC = 0x80000;
 export const O_NONBLOCK = 0x800;
+/** O_TMPFILE without O_DIRECTORY, which has another value on each architecture. Linux 3.11. */
+export const __O_TMPFILE = 0o20000000;
 
 export const F_GETFD = 1;
 export const F_SETFD = 2;
@@ -48,6 +51,7 @@ export const MFD_EXEC = 16;
 export const SIG_IGN = 1;
 export const SIG_BLOCK = 0;
 export const SIG_SETMASK = 2;
+export const SIGKILL = 9;
 export const SIGCHLD = 17;
 /** The highest signal number. */
 export const SIGNAL_LIMIT = 64;
@@ -70,6 +74,14 @@ export const EPOLL_CTL_DEL = 2;
 export const EPOLL_CTL_MOD = 3;
 export const EPOLLIN = 1;
 export const EPOLLONESHOT = 0x40000000;
+
+/** The longest argument or environment string, with its NUL: 32 pages, of 4 KiB at the least. */
+export const MAX_ARG_STRLEN = 131072;
+/** What the arguments and the environment may take in any case, whatever the stack limit. */
+export const ARG_MAX = 131072;
+/** The default stack limit in bytes. */
+export const _STK_LIM = 8 * 1024 * 1024;
+export const RLIMIT_STACK = 3;
 
 export const POLLIN = 1;
 export const POLLOUT = 4;

@@ -43,6 +43,8 @@ export type Step =
   | FileAction
   /** Status flags of an open descriptor: F_SETFL of fcntl(2). */
   | { readonly type: 'statusFlags'; readonly fd: number; readonly flags: number }
+  /** What exec closes of the parent's descriptors, those being open: FD_CLOEXEC of fcntl(2). */
+  | { readonly type: 'closeOnExec'; readonly fds: readonly number[] }
   /** No supplementary groups, where that is allowed: setgroups(2). */
   | { readonly type: 'dropGroups' }
   /** All three group ids, or user ids: setgid(2), setuid(2). */
@@ -99,6 +101,7 @@ export function highestTarget(plan: Plan): number {
         highest = Math.max(highest, step.from, step.to);
         break;
       case 'closeAllBut':
+      case 'closeOnExec':
         highest = Math.max(highest, ...step.fds);
         break;
     }
@@ -126,6 +129,7 @@ export function followDescriptors(
       case 'descriptors':
         for (const from of step.map.values()) use(from);
         open = new Set(step.map.keys());
+        for (const to of open) opened.add(to);
         break;
       case 'open':
         opened.add(step.fd);

@@ -59,7 +59,11 @@ export class ChildProcess extends EventEmitter {
 
   /** Node announces the spawn when its call returns; here that may be too early to know. */
   override emit(event: string | symbol, ...args: unknown[]): boolean {
-    if (event === 'spawn' && isPending(this)) return false;
+    const handle = event === 'spawn' ? (this as unknown as Internals)._handle : null;
+    if (handle?.pending) {
+      if (this.listenerCount('spawn') > 0) handle.announce();
+      return false;
+    }
     return super.emit(event, ...args);
   }
 
@@ -117,9 +121,15 @@ function isGivenAway(stream: object): boolean {
   );
 }
 
-/** Whether it is still to come whether the child's program could be started. */
-export function isPending(child: ChildProcess): boolean {
-  return (child as unknown as Internals)._handle?.pending ?? false;
+/** Acts once the program runs, after the listeners of `spawn`; not if it cannot be started. */
+export function afterSpawn(child: ChildProcess, act: () => void): void {
+  const { _handle: handle } = child as unknown as Internals;
+  if (!handle?.pending) {
+    act();
+    return;
+  }
+  child.once('spawn', act);
+  handle.announce();
 }
 
 /** Starts the process of a child. Throws what Node's would, with the step. */

@@ -151,6 +151,11 @@ export class ProcessHandle extends AsyncResource {
     return this.#supervision?.hasRef ?? false;
   }
 
+  /** Has `spawned` called as soon as the target runs. */
+  announce(): void {
+    this.#supervision?.announce();
+  }
+
   close(): void {
     this.#supervision?.unref();
   }

@@ -1,7 +1,7 @@
 import { invalidArgType, invalidArgValue, LaunchError } from '../errors.js';
 import { EXECUTORS, type Executor } from '../launch/executor.js';
 import type { Kernel } from '../launch/kernel.js';
-import { EBADF, F_GETFD, SIG_BLOCK } from '../plan/constants.js';
+import { EBADF, F_GETFD, FD_CLOEXEC, SIG_BLOCK } from '../plan/constants.js';
 import {
   ALL_SIGNALS,
   type FileAction,
@@ -53,7 +53,8 @@ export interface LaunchOptions {
   readonly signalDefaults?: 'all' | readonly (NodeJS.Signals | number)[] | undefined;
   /**
    * Closes what was not given to the child: all but 0 to 2 and what `actions` open. Default true.
-   * With false the child has, as after posix_spawn(3), every descriptor that is not close-on-exec.
+   * With false the child has, as after posix_spawn(3), also every other descriptor that is not
+   * close-on-exec.
    */
   readonly closeOthers?: boolean | undefined;
   /** What runs the plan. Default `image`, and `direct` where memory must not be executed. */
@@ -143,16 +144,23 @@ function launchSteps(kernel: Kernel, options: LaunchOptions): Step[] {
   if (setsid) steps.push({ type: 'setsid' });
   if (setpgid !== undefined) steps.push({ type: 'setpgid', group: setpgid });
   if (umask !== undefined) steps.push({ type: 'umask', mask: umask });
-  steps.push(...actions);
 
   const standard = [0, 1, 2].filter((fd) => kernel.call('fcntl', fd, F_GETFD) >= 0);
+  // Node marks its own 0 to 2 close-on-exec; a duplicate on the same number is not.
+  if (!closeOthers) for (const fd of standard) steps.push({ type: 'dup2', from: fd, to: fd });
+  steps.push(...actions);
   const { sources, open } = followDescriptors(actions, standard);
+  const closeOnExec: number[] = [];
   for (const fd of sources) {
-    if (kernel.call('fcntl', fd, F_GETFD) < 0) {
+    const flags = kernel.call('fcntl', fd, F_GETFD);
+    if (flags < 0) {
       throw new LaunchError({ errno: EBADF, syscall: 'fcntl', step: 'descriptors', fd });
     }
+    if (flags & FD_CLOEXEC && !open.has(fd)) closeOnExec.push(fd);
   }
   if (closeOthers) steps.push({ type: 'closeAllBut', fds: [...open] });
+  // These had to reach the helper, and must not go on to the target.
+  else steps.push({ type: 'closeOnExec', fds: closeOnExec });
   const signals =
     signalMask === undefined ? currentMask(kernel) : signalSet(signalMask, 'options.signalMask');
   steps.push({ type: 'signalMask', signals });

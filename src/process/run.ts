@@ -4,10 +4,12 @@ import {
   validateBoolean,
   validateMaxBuffer,
   validateObject,
+  validateString,
+  validateTimeout,
 } from '../validate.js';
 import type { ChildProcess, SpawnError } from './child-process.js';
 import type { ResourceUsage } from './exit.js';
-import { SPAWN_OPTIONS, type SpawnOptions, spawn } from './spawn.js';
+import { endAfter, SPAWN_OPTIONS, type SpawnOptions, spawn, timerDelay } from './spawn.js';
 
 /** Options of run(): those of spawn(), and how output is collected. */
 export interface RunOptions extends SpawnOptions {
@@ -53,7 +55,7 @@ export interface RunResult<Output = string> {
   readonly durationMs: number;
   /** null if the process was not started. */
   readonly resourceUsage: ResourceUsage | null;
-  /** Whether `timeout` ended the process. */
+  /** Whether the process was sent `killSignal` because of `timeout`, however it ended then. */
   readonly timedOut: boolean;
   /** With `reject: false`: why the run failed, if it did. */
   readonly error?: RunError;
@@ -127,10 +129,19 @@ export async function run(
   validate(options);
   const { input, encoding = 'utf8', maxBuffer = MAX_BUFFER, reject = true } = options;
   const { outputTimeout, cwd, timeout } = options;
+  const killSignal = killSignalNumber(options.killSignal);
   const list = (args ?? []) as readonly string[];
+  validateString(file, 'file');
   const command = [file, ...list].map(quote).join(' ');
   const started = performance.now();
-  const child = spawn(file, list, options);
+  // The timer is ours, to know whether it was what ended the process.
+  const child = spawn(file, list, { ...options, timeout: undefined });
+  let timedOut = false;
+  if (timeout) {
+    endAfter(child, timeout, killSignal, () => {
+      timedOut = true;
+    });
+  }
   if (input !== undefined || options.stdio === undefined) feed(child, input ?? '');
 
   let failure: SpawnError | null = null;
@@ -138,7 +149,7 @@ export async function run(
     failure ??= Object.assign(new RangeError(`${name} maxBuffer length exceeded`), {
       code: 'ERR_CHILD_PROCESS_STDIO_MAXBUFFER',
     });
-    child.kill(killSignalNumber(options.killSignal) as NodeJS.Signals | undefined);
+    child.kill(killSignal as NodeJS.Signals | undefined);
   };
   const stdout = collect(child.stdout, maxBuffer, tooMuch('stdout'));
   const stderr = collect(child.stderr, maxBuffer, tooMuch('stderr'));
@@ -154,7 +165,7 @@ export async function run(
         child.stdout?.destroy();
         child.stderr?.destroy();
         resolve();
-      }, outputTimeout);
+      }, timerDelay(outputTimeout));
       child.once('close', () => clearTimeout(timer));
     });
   });
@@ -171,7 +182,7 @@ export async function run(
     signal: signalCode,
     durationMs,
     resourceUsage: child.resourceUsage,
-    timedOut: child.killed && !!timeout && durationMs >= timeout && signalCode !== null,
+    timedOut,
   };
   const reason = describe(result, failure);
   if (reason === null) return result;
@@ -193,7 +204,8 @@ function validate(options: RunOptions): void {
     throw invalidArgValue('options.encoding', encoding, 'must be an encoding or "buffer"');
   }
   validateMaxBuffer(maxBuffer);
-  validateMaxBuffer(outputTimeout);
+  validateTimeout(options.timeout);
+  validateTimeout(outputTimeout, 'options.outputTimeout');
   if (reject !== undefined) validateBoolean(reject, 'options.reject');
 }
 
@@ -225,7 +237,7 @@ function describe(
   { exitCode, signal, timedOut }: Pick<RunResult, 'exitCode' | 'signal' | 'timedOut'>,
   failure: SpawnError | null,
 ): string | null {
-  if (timedOut) return `Command timed out, and was ended by ${signal}`;
+  if (timedOut) return `Command timed out${signal === null ? '' : `, and was ended by ${signal}`}`;
   if (failure !== null) return `Command failed: ${failure.message}`;
   if (signal !== null) return `Command was ended by ${signal}`;
   if (exitCode === null)
@@ -233,6 +245,7 @@ function describe(
   return exitCode === 0 ? null : `Command failed with exit code ${exitCode}`;
 }
 
-function quote(text: string): string {
+function quote(argument: unknown): string {
+  const text = String(argument);
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

@@ -13,7 +13,7 @@ import {
   validateObject,
   validateTimeout,
 } from '../validate.js';
-import { ChildProcess, isPending, start } from './child-process.js';
+import { afterSpawn, ChildProcess, start } from './child-process.js';
 import { type EnvironmentOption, environment, pairs } from './environment.js';
 import type { StartOptions } from './handle.js';
 
@@ -208,21 +208,32 @@ export function pathOf(value: unknown, name: string): string {
   return value;
 }
 
-function endAfter(child: ChildProcess, timeout: number, signal: number | undefined): void {
-  const timer = setTimeout(() => tryKill(child, signal), timeout);
+/** Sends a signal when the time is up; `late` is told if that reached the process. */
+export function endAfter(
+  child: ChildProcess,
+  timeout: number,
+  signal: number | undefined,
+  late: () => void = () => {},
+): void {
+  const timer = setTimeout(() => {
+    if (tryKill(child, signal)) late();
+  }, timerDelay(timeout));
   child.once('exit', () => clearTimeout(timer));
   child.once('error', () => {
     if (child.pid === undefined) clearTimeout(timer);
   });
 }
 
+/** Node's timers take 31 bits, and make one millisecond of anything longer. */
+export function timerDelay(milliseconds: number): number {
+  return Math.min(milliseconds, 0x7fffffff);
+}
+
 function endOnAbort(child: ChildProcess, signal: AbortSignal, kill: number | undefined): void {
   const abort = (): void => {
     if (!tryKill(child, kill)) return;
-    const report = (): boolean => child.emit('error', abortError(signal.reason));
-    // `spawn` comes first. One that could not be started has an error of its own.
-    if (isPending(child)) child.once('spawn', report);
-    else report();
+    // One that could not be started has an error of its own.
+    afterSpawn(child, () => child.emit('error', abortError(signal.reason)));
   };
   if (signal.aborted) {
     process.nextTick(abort);

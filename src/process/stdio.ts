@@ -3,9 +3,11 @@ import type { Kernel } from '../launch/kernel.js';
 import {
   AF_UNIX,
   EBADF,
+  F_DUPFD_CLOEXEC,
   F_GETFL,
   O_CLOEXEC,
   O_NONBLOCK,
+  O_RDWR,
   SOCK_CLOEXEC,
   SOCK_STREAM,
 } from '../plan/constants.js';
@@ -43,8 +45,6 @@ export interface OurEnd {
   /** What it is meant for. */
   readonly handle: PipeHandle | undefined;
 }
-
-const O_RDWR = 2;
 
 /**
  * Opens the pipes that `stdio` asks for. Descriptors 0 to 2 get real pipes, which can be reopened
@@ -112,7 +112,23 @@ function openPair(kernel: Kernel, fd: number, sockets: boolean): [number, number
   const first = kernel.memory.int32(kernel.scratchAt);
   const second = kernel.memory.int32(kernel.scratchAt + 4);
   // Of a pipe, the first end is for reading: the child's, if this is its input.
-  return !sockets && fd === 0 ? [second, first] : [first, second];
+  const [our, their] = !sockets && fd === 0 ? [second, first] : [first, second];
+  const moved = aboveStandard(kernel, our);
+  if (moved >= 0) return [moved, their];
+  closeAll(kernel, [their]);
+  throw new LaunchError({ errno: -moved, syscall: 'fcntl', step: 'stdio', fd });
+}
+
+/**
+ * A descriptor for a stream of ours: above 2, because libuv never closes those of a stream up to
+ * there. They are only to be had where this process closed its own. Negative: an error number,
+ * and the descriptor is closed.
+ */
+export function aboveStandard(kernel: Kernel, fd: number): number {
+  if (fd > 2) return fd;
+  const moved = kernel.call('fcntl', fd, F_DUPFD_CLOEXEC, 3);
+  kernel.call('close', fd);
+  return moved;
 }
 
 /** Status flags of a descriptor, which must be open. */

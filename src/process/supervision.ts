@@ -1,3 +1,4 @@
+import { isMainThread } from 'node:worker_threads';
 import type { LaunchFailure } from '../errors.js';
 import type { Launched, PendingOutcome } from '../launch/launcher.js';
 import type { Engine } from './engine.js';
@@ -23,6 +24,7 @@ export class Supervision {
   readonly #reports: Reports;
   #pidfd: number;
   #pending: PendingOutcome | null;
+  #announced = false;
   #referenced = false;
 
   constructor(engine: Engine, launched: Launched, reports: Reports) {
@@ -32,7 +34,11 @@ export class Supervision {
     this.#pidfd = launched.pidfd;
     this.#pending = launched.pending;
     engine.watcher.handle(this.#pidfd, () => this.#onExit());
-    if (this.#pending) engine.watcher.handle(this.#pending.fd, () => this.#onOutcome());
+    if (this.#pending !== null) {
+      // A Worker may end at any time, and then only what is in the set is closed.
+      if (isMainThread) engine.watcher.checkNowAndThen(() => this.#onOutcome());
+      else this.announce();
+    }
     this.ref();
   }
 
@@ -62,25 +68,39 @@ export class Supervision {
     this.#engine.watcher.unref();
   }
 
-  #onOutcome(): void {
+  /**
+   * Has the start reported as soon as it is known. Without this it is, in the main thread, when
+   * something else happens: nobody waits for it, and a wake-up costs more than reading it. A plan
+   * that fails is known by the process's end, in any case.
+   */
+  announce(): void {
+    if (this.#pending === null || this.#announced) return;
+    this.#engine.watcher.add(this.#pending.fd, () => this.#onOutcome());
+    this.#announced = true;
+  }
+
+  /** Reads the outcome, if it is there; whether it is known now. */
+  #onOutcome(): boolean {
     const pending = this.#pending;
-    if (pending === null) return;
+    if (pending === null) return true;
     const { kernel, watcher } = this.#engine;
     const { memory, scratchAt, scratchAddress } = kernel;
     const size = kernel.call('read', pending.fd, scratchAddress, 2 * memory.wordSize);
-    if (size < 0) return;
+    if (size < 0) return false;
     const address = memory.word(scratchAt);
     const result = memory.signedWord(scratchAt + memory.wordSize);
     this.#pending = null;
-    watcher.release(pending.fd);
+    if (this.#announced) watcher.release(pending.fd);
+    else kernel.call('close', pending.fd);
     if (size === 0) {
       this.#reports.started();
-      return;
+      return true;
     }
     // It wrote its record and is about to exit.
     reap(kernel, this.#pidfd, true);
     this.#close();
     this.#reports.failed(pending.explain(address, result));
+    return true;
   }
 
   #onExit(): void {

@@ -1,4 +1,5 @@
 import { Socket } from 'node:net';
+import { setTimeout } from 'node:timers';
 import { LaunchError } from '../errors.js';
 import { tableWord } from '../launch/binding.js';
 import type { Kernel } from '../launch/kernel.js';
@@ -8,6 +9,7 @@ import {
   EAGAIN,
   ENOMEM,
   EPOLL_CLOEXEC,
+  EPOLL_CTL_ADD,
   EPOLL_CTL_DEL,
   EPOLL_CTL_MOD,
   EPOLLIN,
@@ -18,7 +20,11 @@ import {
 import { ProgramBuilder } from '../program/builder.js';
 import type { Place } from '../program/instruction.js';
 import { layoutOf, link, offsetOf } from '../program/link.js';
+import { aboveStandard } from './stdio.js';
 import { joinProgram, RECORD, RECORD_WORDS, waiterProgram } from './waiter-program.js';
+
+/** Milliseconds between two checks of what has no wake-up of its own. */
+const CHECK_INTERVAL = 50;
 
 /** Events that one system call fetches. */
 const BATCH = 64;
@@ -37,6 +43,8 @@ export class Watcher implements WatchSet {
   readonly #handlers = new Map<number, () => void>();
   readonly #release: LoadedProgram;
   readonly #releaseAt: readonly number[];
+  readonly #checks = new Set<() => boolean>();
+  #timer: NodeJS.Timeout | undefined;
   #references = 0;
 
   constructor(kernel: Kernel) {
@@ -46,8 +54,10 @@ export class Watcher implements WatchSet {
     const pipe = kernel.call('pipe2', kernel.scratchAddress, O_CLOEXEC | O_NONBLOCK);
     if (pipe < 0) kernel.call('close', this.epoll);
     must(pipe, 'pipe2');
-    const read = kernel.memory.int32(kernel.scratchAt);
     const write = kernel.memory.int32(kernel.scratchAt + 4);
+    const read = aboveStandard(kernel, kernel.memory.int32(kernel.scratchAt));
+    if (read < 0) for (const fd of [this.epoll, write]) kernel.call('close', fd);
+    must(read, 'fcntl');
     this.#record = kernel.callFunction('calloc', RECORD_WORDS, wordSize);
     this.live = this.#record + RECORD.live * wordSize;
     try {
@@ -88,6 +98,27 @@ export class Watcher implements WatchSet {
     this.#handlers.set(fd, handler);
   }
 
+  /** Puts `fd` into the set, and calls `handler` whenever it is readable. */
+  add(fd: number, handler: () => void): void {
+    const kernel = this.#kernel;
+    const added = kernel.call('epoll_ctl', this.epoll, EPOLL_CTL_ADD, fd, this.#event(EPOLLIN, fd));
+    must(added, 'epoll_ctl');
+    kernel.store(this.live, kernel.load(this.live) + 1);
+    this.#handlers.set(fd, handler);
+  }
+
+  /**
+   * Calls `check` after every wake-up, and now and then, until it gives true: for what is not worth
+   * a wake-up of its own.
+   */
+  checkNowAndThen(check: () => boolean): void {
+    this.#checks.add(check);
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      this.#check();
+    }, CHECK_INTERVAL).unref();
+  }
+
   release(fd: number): void {
     this.#handlers.delete(fd);
     for (const at of this.#releaseAt) this.#release.memory.setWord(at, fd);
@@ -108,6 +139,7 @@ export class Watcher implements WatchSet {
     const { size, data } = kernel.binding.machine.structs.epollEvent;
     const { scratchAt, scratchAddress, memory } = kernel;
     try {
+      this.#check();
       for (let count = BATCH; count === BATCH; ) {
         count = kernel.call('epoll_pwait', this.epoll, scratchAddress, BATCH, 0, 0, 8);
         const ready: number[] = [];
@@ -116,12 +148,25 @@ export class Watcher implements WatchSet {
       }
     } finally {
       // The waiter has been told to report this set once.
-      const view = new DataView(kernel.scratch.buffer, kernel.scratch.byteOffset);
-      view.setUint32(0, EPOLLIN | EPOLLONESHOT, true);
-      view.setBigUint64(data, BigInt(this.#record), true);
-      kernel.call('epoll_ctl', this.#waiterEpoll, EPOLL_CTL_MOD, this.epoll, scratchAddress);
+      const event = this.#event(EPOLLIN | EPOLLONESHOT, this.#record);
+      kernel.call('epoll_ctl', this.#waiterEpoll, EPOLL_CTL_MOD, this.epoll, event);
     }
     return true;
+  }
+
+  #check(): void {
+    const checks = [...this.#checks];
+    this.#checks.clear();
+    for (const check of checks) if (!check()) this.checkNowAndThen(check);
+  }
+
+  /** Address of a struct epoll_event. */
+  #event(events: number, data: number): number {
+    const { scratch, scratchAddress, binding } = this.#kernel;
+    const view = new DataView(scratch.buffer, scratch.byteOffset);
+    view.setUint32(0, events, true);
+    view.setBigUint64(binding.machine.structs.epollEvent.data, BigInt(data), true);
+    return scratchAddress;
   }
 }
 

@@ -143,7 +143,8 @@ export class ProgramBuilder {
       const at = place.offset + i * this.#wordSize;
       if (typeof value !== 'number') this.#pointers.push({ at, place: value });
       else if (this.#wordSize === 8) this.#view.setBigInt64(at, BigInt(value), true);
-      else this.#view.setInt32(at, value | 0, true);
+      else if (value === (value | 0) || value === value >>> 0) this.#view.setInt32(at, value, true);
+      else throw new InternalError(`${value} does not fit a word`);
     });
     return place;
   }

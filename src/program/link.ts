@@ -54,7 +54,8 @@ export function offsetOf(place: Place, layout: Layout, wordSize: number): number
  * `memory` must be aligned to a word and hold at least `layoutOf(program).size` bytes.
  *
  * Every address that is written points into the program's own memory, unless it was given as a
- * number: an operand outside of it is an InternalError.
+ * number: a place outside of its section is an InternalError, and so is a number that no word of
+ * the machine can hold.
  */
 export function link(
   program: Program,
@@ -70,22 +71,32 @@ export function link(
   const wide = wordSize === 8;
   words.fill(0);
 
+  const [lowest, highest] = wide
+    ? [Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER]
+    : [-0x80000000, 0xffffffff];
   const put = (word: number, value: number): void => {
+    if (!Number.isInteger(value) || value < lowest || value > highest) {
+      throw new InternalError(`${value} does not fit a word`);
+    }
     if (wide) {
       words[word * 2] = value | 0;
       words[word * 2 + 1] = value < 0 ? high(value) : value > 0xffffffff ? high(value) : 0;
     } else words[word] = value | 0;
   };
+  const { instructions } = program;
+  const limits = {
+    header: HEADER_WORDS,
+    code: instructions.length * INSTRUCTION_WORDS,
+    data: program.data.length,
+  };
   const resolve = (operand: Operand): number => {
     if (typeof operand === 'number') return operand;
-    const offset = offsetOf(operand, layout, wordSize);
-    if (!(offset >= 0 && offset < layout.size)) {
+    if (!(operand.offset >= 0 && operand.offset < limits[operand.section])) {
       throw new InternalError('an operand points outside the program');
     }
-    return base + offset;
+    return base + offsetOf(operand, layout, wordSize);
   };
 
-  const { instructions } = program;
   const codeWord = layout.code / wordSize;
   const stride = INSTRUCTION_WORDS * wordSize;
   for (let i = 0; i < instructions.length; i++) {

@@ -36,3 +36,31 @@ export function checkTable<A extends Assembler>(
     assert.deepEqual(emitRow(emit, createAssembler()), { text, bytes }, text);
   }
 }
+
+/** Asserts that a table has a row for every emitter of an assembler. */
+export function checkEmitters<A extends Assembler>(
+  table: EncodingTable<A>,
+  Assembler: new () => A,
+): void {
+  const seen = new Set<string>();
+  const recording = new Proxy(new Assembler(), {
+    get(asm, name) {
+      seen.add(String(name));
+      const value: unknown = Reflect.get(asm, name, asm);
+      return typeof value === 'function' ? value.bind(asm) : value;
+    },
+  });
+  for (const [emit] of table) emit(recording);
+  const emitters = Object.getOwnPropertyNames(Assembler.prototype);
+  assert.deepEqual(
+    emitters.filter((name) => name !== 'constructor' && !seen.has(name)),
+    [],
+  );
+}
+
+/** What was emitted, as the 32-bit words of a machine whose instructions are such. */
+export function wordsOf(asm: Assembler): number[] {
+  const { bytes } = asm.finish();
+  const view = new DataView(bytes.buffer);
+  return Array.from({ length: bytes.length / 4 }, (_, i) => view.getUint32(i * 4, true));
+}

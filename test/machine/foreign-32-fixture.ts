@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { launch, run, spawn } from '../../src/index.js';
 import { binding } from '../../src/launch/binding.js';
-import { EXECUTORS } from '../../src/launch/executor.js';
+import type { Executor } from '../../src/launch/executor.js';
 import { Kernel } from '../../src/launch/kernel.js';
 import { LoadedProgram } from '../../src/launch/loaded-program.js';
 import { ProgramBuilder } from '../../src/program/builder.js';
@@ -55,7 +55,7 @@ const errorOf = async (start: () => unknown) => {
   }
 };
 
-async function launches(executor: (typeof EXECUTORS)[number]) {
+async function launches(executor: Executor | undefined) {
   const sh = (script: string, ...args: string[]) =>
     ({ path: '/bin/sh', argv: ['sh', '-c', script, ...args], executor }) as const;
   const big = join(folder, 'big');
@@ -115,7 +115,12 @@ const result = {
   function: createFunction(),
   fromWorker,
   executors: Object.fromEntries(
-    await Promise.all(EXECUTORS.map(async (name) => [name, await launches(name)] as const)),
+    await Promise.all(
+      // What is chosen here: images, but not under qemu 7.2, which has no execveat(2).
+      (['direct', undefined] as const).map(
+        async (executor) => [executor ?? 'chosen', await launches(executor)] as const,
+      ),
+    ),
   ),
 };
 console.log(JSON.stringify(result));

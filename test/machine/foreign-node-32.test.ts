@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
-/** Where scripts/install-foreign-32.sh puts what it fetches. */
+/** Where scripts/install-foreign-nodes.sh puts what it fetches. */
 const cache = process.env.XDG_CACHE_HOME || join(homedir(), '.cache');
 const foreign = process.env.SAFEEXEC_FOREIGN || join(cache, 'safeexec/foreign');
 const fixture = fileURLToPath(new URL('foreign-32-fixture.js', import.meta.url));
@@ -43,7 +43,7 @@ function armv7l(): Runtime {
 
 /** Why a runtime cannot be used here, or false. */
 function unusable({ node, command: [command, ...args] }: Runtime, arch: string): string | false {
-  if (!existsSync(node)) return `${node} is not there: scripts/install-foreign-32.sh fetches it`;
+  if (!existsSync(node)) return `${node} is not there: scripts/install-foreign-nodes.sh fetches it`;
   const { error, stdout, stderr } = spawnSync(command as string, [...args, '-p', 'process.arch'], {
     encoding: 'utf8',
   });
@@ -86,7 +86,7 @@ for (const [arch, runtime] of [
       pages: 'page',
       function: { status: 0, created: true },
       fromWorker: 'worker\n',
-      executors: { image: launches, direct: launches },
+      executors: { chosen: launches, direct: launches },
     });
   });
 }

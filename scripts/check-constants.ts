@@ -1,0 +1,195 @@
+// Compares the constants, syscall numbers and struct layouts of the sources with the kernel
+// headers that Debian ships for each architecture, and the rest with the headers of the libc.
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import * as elfConstants from '../src/elf/constants.js';
+import { InternalError } from '../src/errors.js';
+import { MACHINES } from '../src/machine/index.js';
+import type { Machine } from '../src/machine/machine.js';
+import { SIGSET_SIZE } from '../src/machine/structs.js';
+import {
+  ARCHITECTURES,
+  type Architecture,
+  headerName,
+  SYSCALL_NAMES,
+  syscallNumbers,
+} from '../src/machine/syscalls.js';
+import * as planConstants from '../src/plan/constants.js';
+import { kernelValues, libcValues } from './headers.js';
+import { runCheck } from './toolchain.js';
+
+type Complain = (difference: string) => void;
+
+/** Constants that the kernel's headers do not have everywhere: where else they are. */
+const ELSEWHERE: Readonly<Record<string, { libc: string } | { source: string }>> = {
+  AF_UNIX: { libc: 'PF_LOCAL' },
+  SOCK_STREAM: { libc: 'SOCK_STREAM+0' },
+  SOCK_CLOEXEC: { libc: 'SOCK_CLOEXEC+0' },
+  X_OK: { libc: 'X_OK' },
+  SIGNAL_LIMIT: { libc: '__SIGRTMAX' },
+  DF_1_NODELETE: { libc: 'DF_1_NODELETE' },
+  MFD_EXEC: { source: 'include/uapi/linux/memfd.h of Linux 6.3, memfd_create(2)' },
+};
+
+/** Constants whose name in the headers is another. */
+const HEADER_NAMES: Readonly<Record<string, string>> = { SIGNAL_LIMIT: '_NSIG' };
+
+/** Constants that are this project's own choice. */
+const OWN_CHOICE = new Set(['SEGMENT_ALIGNMENT']);
+
+const LAYOUTS: readonly (readonly [string, (machine: Machine) => number, expression: string])[] = [
+  ['epollEvent.size', ({ structs }) => structs.epollEvent.size, 'sizeof(struct epoll_event)'],
+  [
+    'epollEvent.data',
+    ({ structs }) => structs.epollEvent.data,
+    offset('struct epoll_event', 'data'),
+  ],
+  ['siginfo.size', ({ structs }) => structs.siginfo.size, 'sizeof(siginfo_t)'],
+  ['siginfo.code', ({ structs }) => structs.siginfo.code, offset('siginfo_t', 'si_code')],
+  ['siginfo.pid', ({ structs }) => structs.siginfo.pid, offset('siginfo_t', 'si_pid')],
+  ['siginfo.status', ({ structs }) => structs.siginfo.status, offset('siginfo_t', 'si_status')],
+  ['rusage.size', ({ structs }) => structs.rusage.size, 'sizeof(struct rusage)'],
+  ['sigaction.size', ({ structs }) => structs.sigaction.size, 'sizeof(struct kernel_sigaction)'],
+  ['SIGSET_SIZE', () => SIGSET_SIZE, 'sizeof(((struct kernel_sigaction *)0)->mask)'],
+  ['wordSize', ({ wordSize }) => wordSize, 'sizeof(void *)'],
+];
+
+function offset(type: string, member: string): string {
+  return `__builtin_offsetof(${type}, ${member})`;
+}
+
+/** Per architecture: its number, flags it must and may have, and relocations that will do. */
+const ELF: Readonly<
+  Record<
+    Architecture,
+    { machine: string; must: string; may: string; address: string[]; relative: string }
+  >
+> = {
+  x64: {
+    ...{ machine: 'EM_X86_64', must: '0+0', may: '0+0' },
+    ...{ address: ['R_X86_64_GLOB_DAT', 'R_X86_64_64'], relative: 'R_X86_64_RELATIVE' },
+  },
+  ia32: {
+    ...{ machine: 'EM_386', must: '0+0', may: '0+0' },
+    ...{ address: ['R_386_GLOB_DAT', 'R_386_32'], relative: 'R_386_RELATIVE' },
+  },
+  arm: {
+    ...{ machine: 'EM_ARM', must: 'EF_ARM_EABI_VER5', may: 'EF_ARM_ABI_FLOAT_HARD' },
+    ...{ address: ['R_ARM_GLOB_DAT', 'R_ARM_ABS32'], relative: 'R_ARM_RELATIVE' },
+  },
+  arm64: {
+    ...{ machine: 'EM_AARCH64', must: '0+0', may: '0+0' },
+    ...{ address: ['R_AARCH64_GLOB_DAT', 'R_AARCH64_ABS64'], relative: 'R_AARCH64_RELATIVE' },
+  },
+  riscv64: {
+    ...{ machine: 'EM_RISCV', must: '0+0', may: 'EF_RISCV_RVC|EF_RISCV_FLOAT_ABI_DOUBLE' },
+    ...{ address: ['R_RISCV_64'], relative: 'R_RISCV_RELATIVE' },
+  },
+};
+
+function checkConstants(complain: Complain): string[] {
+  const constants = Object.entries({ ...planConstants, ...elfConstants })
+    .filter(([name]) => !OWN_CHOICE.has(name))
+    .map(([name, value]) => ({ name, value, header: HEADER_NAMES[name] ?? name }));
+  const libc = libcValues(Object.values(ELSEWHERE).flatMap((to) => ('libc' in to ? to.libc : [])));
+  const unchecked = new Set<string>();
+  for (const architecture of ARCHITECTURES) {
+    const values = kernelValues(
+      architecture,
+      constants.map(({ header }) => header),
+    );
+    for (const { name, value, header } of constants) {
+      let found = values.get(header) ?? null;
+      const elsewhere = ELSEWHERE[name];
+      if (found === null && elsewhere !== undefined) {
+        if ('source' in elsewhere) {
+          unchecked.add(`${name} is not in these headers, source: ${elsewhere.source}`);
+          continue;
+        }
+        found = libc.get(elsewhere.libc) ?? null;
+      }
+      if (found === null) complain(`${architecture}: no header has ${header}`);
+      else if (found !== value) complain(`${architecture}: ${name} is ${found}, not ${value}`);
+    }
+  }
+  return [`${constants.length} constants on ${ARCHITECTURES.length} architectures`, ...unchecked];
+}
+
+function checkSyscalls(architecture: Architecture, complain: Complain): string {
+  const number = syscallNumbers(architecture);
+  const macro = (name: string): string => `__NR_${headerName(name, architecture)}`;
+  const values = kernelValues(architecture, SYSCALL_NAMES.map(macro));
+  for (const name of SYSCALL_NAMES) {
+    const found = values.get(macro(name)) ?? null;
+    let ours: number | null = null;
+    try {
+      ours = number(name);
+    } catch (error) {
+      if (!(error instanceof InternalError)) throw error;
+    }
+    if (ours !== found) complain(`${architecture}: ${macro(name)} is ${found}, not ${ours}`);
+  }
+  return `${architecture}: ${SYSCALL_NAMES.length} syscall numbers`;
+}
+
+function checkMachine(machine: Machine, complain: Complain): string {
+  const { name, elf, relocations } = machine;
+  const values = kernelValues(
+    name,
+    LAYOUTS.map(([, , expression]) => expression),
+  );
+  const compare = (what: string, ours: number, found: number | null | undefined): void => {
+    if (ours !== found) complain(`${name}: ${what} is ${found}, not ${ours}`);
+  };
+  for (const [what, ours, expression] of LAYOUTS)
+    compare(what, ours(machine), values.get(expression));
+
+  const { machine: number, must, may, address, relative } = ELF[name];
+  // Sums: an enumerator of libc's would be no macro.
+  const sum = (term: string): string => `(${term})+0`;
+  const libc = libcValues([number, must, may, relative, ...address].map(sum));
+  const value = (term: string): number => libc.get(sum(term)) as number;
+  compare('the ELF machine', elf.machine, value(number));
+  const required = value(must);
+  if ((elf.flags & required) !== required || elf.flags & ~(required | value(may))) {
+    complain(`${name}: the ELF flags ${elf.flags} are not ${must}, with or without ${may}`);
+  }
+  compare('the relative relocation', relocations.relative, value(relative));
+  if (!address.map(value).includes(relocations.address)) {
+    complain(`${name}: the relocation of an address is none of ${address.join(', ')}`);
+  }
+  return `${name}: ${LAYOUTS.length} sizes and offsets, ELF machine, flags and relocations`;
+}
+
+/** Constants of the kernel must stand where this script compares them. */
+function checkStrays(complain: Complain): string {
+  const folder = fileURLToPath(new URL('../../src', import.meta.url));
+  const compared = new Set(['plan/constants.ts', 'elf/constants.ts']);
+  const found: { name: string; file: string }[] = [];
+  for (const file of readdirSync(folder, { recursive: true }) as string[]) {
+    if (!file.endsWith('.ts') || compared.has(file)) continue;
+    const text = readFileSync(join(folder, file), 'utf8');
+    for (const [, name] of text.matchAll(/\bconst ([A-Z_][A-Z0-9_]*)(?:: \w+)? = /g)) {
+      found.push({ name: name as string, file });
+    }
+  }
+  const names = [...new Set(found.map(({ name }) => name))];
+  const kernel = kernelValues('x64', names);
+  const libc = libcValues(names);
+  for (const { name, file } of found) {
+    if ((kernel.get(name) ?? libc.get(name) ?? null) !== null) {
+      complain(
+        `src/${file}: ${name} is a constant of the headers: it belongs to plan/constants.ts`,
+      );
+    }
+  }
+  return `${found.length} other constants of the sources are no constants of the headers`;
+}
+
+runCheck((_, complain) => [
+  ...checkConstants(complain),
+  ...ARCHITECTURES.map((architecture) => checkSyscalls(architecture, complain)),
+  ...Object.values(MACHINES).map((machine) => checkMachine(machine, complain)),
+  checkStrays(complain),
+]);
