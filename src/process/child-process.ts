@@ -121,9 +121,15 @@ function isGivenAway(stream: object): boolean {
   );
 }
 
-/** Whether it is still to come whether the child's program could be started. */
-export function isPending(child: ChildProcess): boolean {
-  return (child as unknown as Internals)._handle?.pending ?? false;
+/** Acts once the program runs, after the listeners of `spawn`; not if it cannot be started. */
+export function afterSpawn(child: ChildProcess, act: () => void): void {
+  const { _handle: handle } = child as unknown as Internals;
+  if (!handle?.pending) {
+    act();
+    return;
+  }
+  child.once('spawn', act);
+  handle.announce();
 }
 
 /** Starts the process of a child. Throws what Node's would, with the step. */

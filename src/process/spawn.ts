@@ -13,7 +13,7 @@ import {
   validateObject,
   validateTimeout,
 } from '../validate.js';
-import { ChildProcess, isPending, start } from './child-process.js';
+import { afterSpawn, ChildProcess, start } from './child-process.js';
 import { type EnvironmentOption, environment, pairs } from './environment.js';
 import type { StartOptions } from './handle.js';
 
@@ -232,10 +232,8 @@ export function timerDelay(milliseconds: number): number {
 function endOnAbort(child: ChildProcess, signal: AbortSignal, kill: number | undefined): void {
   const abort = (): void => {
     if (!tryKill(child, kill)) return;
-    const report = (): boolean => child.emit('error', abortError(signal.reason));
-    // `spawn` comes first. One that could not be started has an error of its own.
-    if (isPending(child)) child.once('spawn', report);
-    else report();
+    // One that could not be started has an error of its own.
+    afterSpawn(child, () => child.emit('error', abortError(signal.reason)));
   };
   if (signal.aborted) {
     process.nextTick(abort);
