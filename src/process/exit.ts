@@ -8,7 +8,10 @@ export interface ResourceUsage {
   readonly userCPUTime: number;
   /** CPU time in the kernel, microseconds. */
   readonly systemCPUTime: number;
-  /** Largest resident set, kilobytes. */
+  /**
+   * Largest resident set, kilobytes. Not below this process's own at the launch: the kernel counts
+   * the memory that the two share until the exec.
+   */
   readonly maxRSS: number;
   readonly minorPageFault: number;
   readonly majorPageFault: number;
