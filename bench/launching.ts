@@ -39,4 +39,7 @@ export function launches(stdio: 'ignore' | 'pipe'): readonly [Take<Times>, Take<
 }
 
 /** V8 has compiled a path that was gone this often. */
-export const WARM_UP = 600;
+export const WARM_UP = 1500;
+
+/** Launches in a turn: enough that the pages which a fork write-protected have been paid for. */
+export const TURN = 60;

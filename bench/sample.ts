@@ -40,7 +40,7 @@ export type Samples<Figures> = { readonly [Name in keyof Figures]: Sample };
 export interface Schedule {
   /** Milliseconds for all samples together. */
   readonly budget: number;
-  /** Samples of each kind in a row, the first of which is dropped. */
+  /** Samples of each kind in a row, of which the first sixth, at least one, is dropped. */
   readonly block: number;
   /** Samples of each kind that are taken and forgotten before. */
   readonly warmUp: number;
@@ -51,7 +51,8 @@ export interface Schedule {
 /**
  * Samples of two kinds in turns, A A A B B B A A A …, so that what else the machine does hits
  * both. Turns are blocks because fork leaves the pages of this process write-protected, and what
- * comes next pays for it: the first sample after a change of kind is the other one's debt.
+ * comes next pays for each when it writes there: the first samples after a change of kind bear the
+ * other one's debt.
  */
 export async function alternate<Figures extends { readonly [Name in keyof Figures]: number }>(
   kinds: readonly [Take<Figures>, Take<Figures>],
@@ -63,12 +64,13 @@ export async function alternate<Figures extends { readonly [Name in keyof Figure
   for (const take of kinds) {
     for (let i = 0; i < warmUp && performance.now() < warm; i++) await take();
   }
+  const settling = Math.max(1, Math.floor(block / 6));
   const taken: [Figures[], Figures[]] = [[], []];
   while (performance.now() < end || taken[1].length < atLeast) {
     for (const [kind, take] of kinds.entries()) {
       for (let i = 0; i < block; i++) {
         const figures = await take();
-        if (block === 1 || i > 0) (taken[kind] as Figures[]).push(figures);
+        if (block === 1 || i >= settling) (taken[kind] as Figures[]).push(figures);
       }
     }
   }

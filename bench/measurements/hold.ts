@@ -1,5 +1,5 @@
 import { availableMemory } from '../available-memory.js';
-import { launches, WARM_UP } from '../launching.js';
+import { launches, TURN, WARM_UP } from '../launching.js';
 import { atMost, type Measurement, type Row, type Skipped } from '../measurement.js';
 import { alternate } from '../sample.js';
 
@@ -12,7 +12,7 @@ export const hold: Measurement = {
   share: 3,
   async run({ budget }) {
     const kinds = launches('ignore');
-    const schedule = { budget: budget * 0.65, block: 10, warmUp: WARM_UP };
+    const schedule = { budget: budget * 0.65, block: TURN, warmUp: WARM_UP };
     const [ours, node] = await alternate(kinds, schedule);
     const small = megabytes();
     const ratio = ours.hold.median / node.hold.median;
@@ -43,12 +43,12 @@ export const hold: Measurement = {
       return [...rows, { what, skipped: `needs 6 GiB of memory, and ${free} are free` }];
     }
     const ballast = Array.from({ length: 4 }, () => Buffer.alloc(GIB, 1));
-    // Short blocks: at this size a fork takes a tenth of a second.
+    // Few turns: at this size a fork takes a tenth of a second, and leaves a million pages behind
+    // that are paid for one by one.
     const [large, largeNode] = await alternate(kinds, {
       budget: budget * 0.35,
-      block: 5,
+      block: TURN / 2,
       warmUp: 2,
-      atLeast: 12,
     });
     const resident = megabytes();
     if (ballast.length === 0) throw new Error('the ballast is gone');

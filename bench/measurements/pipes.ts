@@ -1,4 +1,4 @@
-import { launches, WARM_UP } from '../launching.js';
+import { launches, TURN, WARM_UP } from '../launching.js';
 import { atMost, type Measurement } from '../measurement.js';
 import { alternate } from '../sample.js';
 
@@ -7,7 +7,7 @@ export const pipes: Measurement = {
   name: 'pipes',
   share: 2,
   async run({ budget }) {
-    const schedule = { budget, block: 10, warmUp: WARM_UP };
+    const schedule = { budget, block: TURN, warmUp: WARM_UP };
     const [ours, node] = await alternate(launches('pipe'), schedule);
     const ratio = ours.hold.median / node.hold.median;
     return [
