@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers';
 import { isMainThread } from 'node:worker_threads';
 import type { LaunchFailure } from '../errors.js';
 import type { Launched, PendingOutcome } from '../launch/launcher.js';
@@ -25,6 +26,7 @@ export class Supervision {
   #pidfd: number;
   #pending: PendingOutcome | null;
   #announced = false;
+  #settling = false;
   #referenced = false;
 
   constructor(engine: Engine, launched: Launched, reports: Reports) {
@@ -93,6 +95,7 @@ export class Supervision {
     if (this.#announced) watcher.release(pending.fd);
     else kernel.call('close', pending.fd);
     if (size === 0) {
+      if (this.#announced) this.#settle();
       this.#reports.started();
       return true;
     }
@@ -103,10 +106,22 @@ export class Supervision {
     return true;
   }
 
+  /**
+   * Who awaits the start has to get a turn before the process is reported to have ended, also if
+   * both are seen at once: with Node's own there is a turn of the event loop between the two.
+   */
+  #settle(): void {
+    this.#settling = true;
+    setImmediate(() => {
+      this.#settling = false;
+      if (this.#pidfd >= 0) this.#onExit();
+    });
+  }
+
   #onExit(): void {
     // The outcome comes first, also if both are there at once.
     this.#onOutcome();
-    if (this.#pidfd < 0) return;
+    if (this.#pidfd < 0 || this.#settling) return;
     const exit = reap(this.#engine.kernel, this.#pidfd);
     if (exit === null) return;
     this.#close();

@@ -284,3 +284,15 @@ test('a child leaves no descriptor behind', async () => {
   await Promise.all(Array.from({ length: 30 }, (_, i) => shell(`exit ${i}`)));
   assert.deepEqual([...descriptorsOf('self').keys()], before);
 });
+
+test('who awaits the spawn can still await the exit, also when both are seen at once', async () => {
+  const child = spawn('/bin/true', [], { stdio: 'ignore' });
+  const spawned = once(child, 'spawn');
+  // Behind the tick on which the start begins to be watched: nothing is seen until all is over.
+  process.nextTick(() => {
+    while (statOf(child.pid as number).state !== 'Z');
+  });
+  await spawned;
+  assert.equal(child.exitCode, null);
+  assert.deepEqual(await once(child, 'exit'), [0, null]);
+});
