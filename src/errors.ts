@@ -42,6 +42,8 @@ export class LaunchError extends Error {
   readonly syscall: string;
   readonly step: string;
   path?: string;
+  /** The descriptor that the step is about, if it is about one. */
+  fd?: number;
   spawnargs?: string[];
 
   constructor(failure: LaunchFailure) {
@@ -52,6 +54,7 @@ export class LaunchError extends Error {
     this.syscall = failure.syscall;
     this.step = failure.step;
     if (failure.path !== undefined) this.path = failure.path;
+    if (failure.fd !== undefined) this.fd = failure.fd;
   }
 }
 

@@ -99,8 +99,8 @@ export class ProcessHandle extends AsyncResource {
       return 0;
     } catch (error) {
       if (!(error instanceof LaunchError)) throw error;
-      const { errno, syscall, step, path } = error;
-      this.failure = { errno: -errno, syscall, step, path };
+      const { errno, syscall, step, path, fd } = error;
+      this.failure = { errno: -errno, syscall, step, path, fd };
       return errno;
     } finally {
       if (stdio !== undefined) {

@@ -1,6 +1,7 @@
 import { invalidArgType, invalidArgValue, LaunchError } from '../errors.js';
 import { EXECUTORS, type Executor } from '../launch/executor.js';
 import type { Kernel } from '../launch/kernel.js';
+import type { Launched } from '../launch/launcher.js';
 import { EBADF, F_GETFD, FD_CLOEXEC, SIG_BLOCK } from '../plan/constants.js';
 import {
   ALL_SIGNALS,
@@ -109,7 +110,13 @@ export function launch(options: LaunchOptions): LaunchedProcess {
     },
   };
   if (!search) plan.exec.candidates = [path];
-  const launched = current.launcher.launch({ plan, argv, env, executor, wait: true });
+  let launched: Launched;
+  try {
+    launched = current.launcher.launch({ plan, argv, env, executor, wait: true });
+  } catch (error) {
+    if (error instanceof LaunchError) error.spawnargs = argv.slice(1);
+    throw error;
+  }
   let settle: (exit: Exit | null) => void = () => {};
   const exited = new Promise<Exit | null>((resolve) => {
     settle = resolve;
