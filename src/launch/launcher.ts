@@ -1,4 +1,3 @@
-import { constants } from 'node:os';
 import { alignUp } from '../elf/encode.js';
 import { InternalError, LaunchError, type LaunchFailure } from '../errors.js';
 import {
@@ -10,6 +9,7 @@ import {
   MFD_CLOEXEC,
   MFD_EXEC,
   P_PIDFD,
+  SIGKILL,
   WEXITED,
 } from '../plan/constants.js';
 import { changesCredentials, type Plan } from '../plan/plan.js';
@@ -223,7 +223,7 @@ export class Launcher {
 
   /** Ends a child that cannot be used, and reaps it. */
   #end(pidfd: number): void {
-    this.#kernel.call('pidfd_send_signal', pidfd, constants.signals.SIGKILL);
+    this.#kernel.call('pidfd_send_signal', pidfd, SIGKILL);
     while (this.#kernel.call('waitid', P_PIDFD, pidfd, 0, WEXITED) === -EINTR);
   }
 

@@ -4,7 +4,7 @@ import type { Executor } from '../launch/executor.js';
 import type { Environment } from '../launch/vectors.js';
 import { ENOSYS } from '../plan/constants.js';
 import { type Engine, engine } from './engine.js';
-import type { Exit, ResourceUsage } from './exit.js';
+import type { Exit } from './exit.js';
 import { findCandidates } from './lookup.js';
 import { spawnPlan } from './spawn-plan.js';
 import { closeAll, openStdio, type Stdio, type StdioEntry } from './stdio.js';
@@ -69,10 +69,9 @@ export class ProcessHandle extends AsyncResource {
   /** As in Node's handle: undefined unless a process was started. */
   pid: number | undefined = undefined;
   /** Node's JavaScript calls this for errors that spawn() returned. */
-  onexit: (errno: number) => void = (errno) => this.#events.ended(null, this.failureFor(errno));
+  onexit: (errno: number) => void = (errno) => this.#events.ended(null, this.#failureFor(errno));
   /** Why spawn() returned an error. */
   failure: LaunchFailure | null = null;
-  resourceUsage: ResourceUsage | null = null;
   /** Whether the outcome of the plan is still to come. */
   pending = false;
   /** What runs the plan, where Node does not hand it over with the rest. */
@@ -160,13 +159,12 @@ export class ProcessHandle extends AsyncResource {
     this.#supervision?.unref();
   }
 
-  failureFor(errno: number): LaunchFailure {
+  #failureFor(errno: number): LaunchFailure {
     return this.failure ?? { errno: -errno, syscall: 'spawn', step: 'spawn' };
   }
 
   #ended(exit: Exit | 'lost' | null, failure: LaunchFailure | null): void {
     this.pending = false;
-    if (exit !== null && exit !== 'lost') this.resourceUsage = exit.resourceUsage;
     this.runInAsyncScope(() => this.#events.ended(exit, failure));
   }
 }

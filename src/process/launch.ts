@@ -104,12 +104,11 @@ export function launch(options: LaunchOptions): LaunchedProcess {
   const plan = {
     steps: launchSteps(current.kernel, options),
     exec: {
-      candidates: candidatesFor(path, search ? searchPath(env) : ''),
+      candidates: search ? candidatesFor(path, searchPath(env)) : [path],
       file: path,
       shellFallback: search,
     },
   };
-  if (!search) plan.exec.candidates = [path];
   let launched: Launched;
   try {
     launched = current.launcher.launch({ plan, argv, env, executor, wait: true });

@@ -11,6 +11,7 @@ import {
   O_WRONLY,
   POLLIN,
   POLLOUT,
+  SIGKILL,
 } from '../plan/constants.js';
 import { type Exit, reap } from './exit.js';
 
@@ -149,7 +150,7 @@ export class Pump {
     if (this.#killed) return;
     this.#killed = true;
     const result = this.#kernel.call('pidfd_send_signal', this.#pidfd, this.#options.killSignal);
-    if (result < 0) this.#kernel.call('pidfd_send_signal', this.#pidfd, 9);
+    if (result < 0) this.#kernel.call('pidfd_send_signal', this.#pidfd, SIGKILL);
     for (const channel of this.#channels) this.#close(channel);
   }
 
