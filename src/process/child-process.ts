@@ -57,11 +57,11 @@ export class ChildProcess extends EventEmitter {
     if (created.hasSubscribers) created.publish({ process: this });
   }
 
-  /** Node announces the spawn when its call returns; here that may be too early to know. */
+  /** Node announces the spawn right after its call; here that may be too early to know. */
   override emit(event: string | symbol, ...args: unknown[]): boolean {
     const handle = event === 'spawn' ? (this as unknown as Internals)._handle : null;
     if (handle?.pending) {
-      if (this.listenerCount('spawn') > 0) handle.announce();
+      if (this.listenerCount('spawn') > 0) handle.awaitSpawn();
       return false;
     }
     return super.emit(event, ...args);

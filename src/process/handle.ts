@@ -155,6 +155,11 @@ export class ProcessHandle extends AsyncResource {
     this.#supervision?.announce();
   }
 
+  /** The same, and at once if that is soon. */
+  awaitSpawn(): void {
+    this.#supervision?.awaitOutcome();
+  }
+
   close(): void {
     this.#supervision?.unref();
   }

@@ -2,8 +2,12 @@ import { setImmediate } from 'node:timers';
 import { isMainThread } from 'node:worker_threads';
 import type { LaunchFailure } from '../errors.js';
 import type { Launched, PendingOutcome } from '../launch/launcher.js';
+import { POLLIN } from '../plan/constants.js';
 import type { Engine } from './engine.js';
 import { type Exit, reap } from './exit.js';
+
+/** Seconds for which the thread is held, at most, for those who listen for `spawn`. */
+const SPAWN_WAIT = 1;
 
 /** What a supervised process reports. Each is called at most once, and `ended` last. */
 export interface Reports {
@@ -79,6 +83,24 @@ export class Supervision {
     if (this.#pending === null || this.#announced) return;
     this.#engine.watcher.add(this.#pending.fd, () => this.#onOutcome());
     this.#announced = true;
+  }
+
+  /**
+   * Reports the start now. Who listens for it may count on Node's order, where it comes before any
+   * event of the same or of another process: before output, say, that would be lost to a pipe made
+   * in that listener. Node's own spawn() holds the thread for this in any case, and without end.
+   */
+  awaitOutcome(): void {
+    const { memory, scratchAt, scratchAddress } = this.#engine.kernel;
+    const pending = this.#pending;
+    if (pending === null) return;
+    memory.setInt32(scratchAt, pending.fd);
+    memory.setInt32(scratchAt + 4, POLLIN);
+    // A struct timespec behind the one descriptor.
+    memory.setWord(scratchAt + 16, SPAWN_WAIT);
+    memory.setWord(scratchAt + 16 + memory.wordSize, 0);
+    this.#engine.kernel.call('ppoll', scratchAddress, 1, scratchAddress + 16);
+    if (!this.#onOutcome()) this.announce();
   }
 
   /** Reads the outcome, if it is there; whether it is known now. */

@@ -296,3 +296,13 @@ test('who awaits the spawn can still await the exit, also when both are seen at 
   assert.equal(child.exitCode, null);
   assert.deepEqual(await once(child, 'exit'), [0, null]);
 });
+
+test('who listens for `spawn` hears of it before anything else happens', async () => {
+  const child = spawn('/bin/echo', ['text'], { stdio: ['ignore', 'pipe', 'ignore'] });
+  const events: string[] = [];
+  child.on('spawn', () => events.push('spawn'));
+  child.stdout?.on('data', () => events.push('data'));
+  process.nextTick(() => events.push('next'));
+  await once(child, 'close');
+  assert.deepEqual(events, ['spawn', 'next', 'data']);
+});
