@@ -1,5 +1,8 @@
+import { type ControlOptions, prepareControls } from '../controls/index.js';
 import { EXECUTORS, type Executor } from '../launch/executor.js';
 import type { EnvironmentOption } from '../process/environment.js';
+import type { FlagValues } from './flags/flag-group.js';
+import { CONTROL_FLAGS, readControls } from './flags/index.js';
 import { UsageError } from './usage.js';
 
 /** The options that `run` and `explain` have in common. */
@@ -30,6 +33,7 @@ export interface Command {
   readonly env: EnvironmentOption | undefined;
   readonly argv0: string | undefined;
   readonly executor: Executor;
+  readonly controls: ControlOptions;
 }
 
 export function readCommand(values: CommandValues, words: readonly string[]): Command {
@@ -41,7 +45,26 @@ export function readCommand(values: CommandValues, words: readonly string[]): Co
     throw new UsageError(`--executor is one of ${EXECUTORS.join(', ')}, not '${executor}'`);
   }
   if (cwd === '') throw new UsageError('--cwd is empty');
-  return { file, args, cwd, argv0, executor, env: environmentOf(values) };
+  const controls = controlsOf(values as FlagValues);
+  return { file, args, cwd, argv0, executor, controls, env: environmentOf(values) };
+}
+
+/** Those of a subcommand, and the flags of control options, which readCommand() reads. */
+export function withControls<T extends object>(options: T): T {
+  return { ...CONTROL_FLAGS, ...options };
+}
+
+function controlsOf(values: FlagValues): ControlOptions {
+  const controls = readControls(values);
+  try {
+    prepareControls(controls);
+  } catch (error) {
+    if (error instanceof TypeError || error instanceof RangeError) {
+      throw new UsageError(error.message);
+    }
+    throw error;
+  }
+  return controls;
 }
 
 function isExecutor(name: string): name is Executor {

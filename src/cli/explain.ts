@@ -1,4 +1,5 @@
 import { accessSync, constants } from 'node:fs';
+import { prepareControls } from '../controls/index.js';
 import { type ImageTemplate, imageTemplate } from '../elf/image.js';
 import { describe, errnoCode, UnsupportedError } from '../errors.js';
 import { bindingImage } from '../launch/binding-image.js';
@@ -18,7 +19,7 @@ import {
 } from '../program/explain.js';
 import { HEADER } from '../program/instruction.js';
 import { layoutOf } from '../program/link.js';
-import { COMMAND_OPTIONS, type Command, readCommand } from './command.js';
+import { COMMAND_OPTIONS, type Command, readCommand, withControls } from './command.js';
 import { HELP } from './help.js';
 import { formatImage, formatListing, type ImageLayout, imageLayout } from './image-layout.js';
 import { parseOptions, splitCommand, UsageError } from './usage.js';
@@ -43,8 +44,9 @@ const ERROR_PIPE = 20;
 
 /** `safeexec explain`: prints what starting a command would do. Does not load the binding. */
 export async function explain(argv: readonly string[]): Promise<number> {
-  const { own, command: words } = splitCommand(argv, OPTIONS);
-  const values = parseOptions(own, OPTIONS);
+  const flags = withControls(OPTIONS);
+  const { own, command: words } = splitCommand(argv, flags);
+  const values = parseOptions(own, flags);
   if (values.help) {
     process.stdout.write(HELP.explain);
     return 0;
@@ -123,7 +125,8 @@ function planFor(command: Command): { readonly plan: Plan; readonly refusal: str
   const found = lookAhead(access, all, file, cwd);
   const refusal = 'index' in found ? null : describe(errnoCode(found.errno), found);
   const candidates = 'index' in found ? all.slice(found.index) : all;
-  return { plan: spawnPlan({ file, cwd }, candidates, INHERITED, []), refusal };
+  const controls = prepareControls(command.controls);
+  return { plan: spawnPlan({ file, cwd, controls }, candidates, INHERITED, []), refusal };
 }
 
 function access(path: string): number {
@@ -140,7 +143,8 @@ const planNames = (direct: boolean) => ({
   ...(direct ? { envp: { section: 'header', offset: HEADER.env } as const } : {}),
 });
 
-function namesOf({ failures: _, ...places }: LaunchPlaces) {
+// The flags are constants here.
+function namesOf({ failures: _, cloneFlags: __, ...places }: LaunchPlaces) {
   return places;
 }
 

@@ -1,3 +1,5 @@
+import { CONTROL_HELP } from './flags/index.js';
+
 /** Texts of `safeexec help`. */
 
 export type Subcommand = 'run' | 'explain' | 'doctor' | 'help';
@@ -8,7 +10,7 @@ const COMMAND_OPTIONS = `\
   --clear-env           starts from an empty environment
   --argv0 NAME          argv[0] of the command
   --executor NAME       what runs the plan: image (default) or direct
-`;
+${CONTROL_HELP}`;
 
 export const HELP: Readonly<Record<Subcommand, string>> = {
   help: `\

@@ -1,7 +1,7 @@
 import type { SpawnError } from '../process/child-process.js';
 import { spawn } from '../process/spawn.js';
 import { signalNumber } from '../validate.js';
-import { COMMAND_OPTIONS, type Command, readCommand } from './command.js';
+import { COMMAND_OPTIONS, type Command, readCommand, withControls } from './command.js';
 import { parseDuration } from './duration.js';
 import { HELP } from './help.js';
 import { forwardSignals, numberOfSignal } from './signals.js';
@@ -25,8 +25,9 @@ const REFUSED = new Set(['EACCES', 'ENOEXEC', 'EPERM', 'EISDIR', 'ELIBBAD', 'ELO
 
 /** `safeexec run`: starts a command, and gives the code to exit with when it has ended. */
 export async function run(argv: readonly string[]): Promise<number> {
-  const { own, command: words } = splitCommand(argv, OPTIONS);
-  const values = parseOptions(own, OPTIONS);
+  const flags = withControls(OPTIONS);
+  const { own, command: words } = splitCommand(argv, flags);
+  const values = parseOptions(own, flags);
   if (values.help) {
     process.stdout.write(HELP.run);
     return 0;
@@ -46,7 +47,7 @@ export async function run(argv: readonly string[]): Promise<number> {
 }
 
 async function runCommand(
-  { file, args, cwd, env, argv0, executor }: Command,
+  { file, args, cwd, env, argv0, executor, controls }: Command,
   timeout: number,
   killSignal: number,
   debug: boolean,
@@ -62,7 +63,8 @@ async function runCommand(
   let timedOut = false;
   try {
     const before = performance.now();
-    const child = spawn(file, args, { stdio: 'inherit', cwd, env, argv0, executor });
+    const own = { stdio: 'inherit', cwd, env, argv0, executor } as const;
+    const child = spawn(file, args, { ...controls, ...own });
     const took = performance.now() - before;
     pid = child.pid;
     kill = (signal) => void child.kill(signal);

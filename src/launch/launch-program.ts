@@ -24,6 +24,9 @@ import { type Place, type Program, WORD } from '../program/instruction.js';
 /** Name of the memfd, by which the helper shows in ps(1) until the target's exec. */
 export const HELPER_NAME = 'safeexec';
 
+/** The child shares our memory, and we wait until it has its own. */
+export const CLONE_FLAGS = CLONE_VM | CLONE_VFORK | SIGCHLD;
+
 /** The words of a launch program that its caller sets before, or reads after, a run. */
 export interface LaunchPlaces {
   /** image: flags of memfd_create(2), and the image with its size. */
@@ -40,6 +43,8 @@ export interface LaunchPlaces {
   readonly descriptorsEnd: Place;
   readonly errorRead: Place;
   readonly errorWrite: readonly [Place, Place];
+  /** Flags of the clone, with CLONE_PIDFD and without. */
+  readonly cloneFlags: readonly [Place, Place];
   /** To be -1 before a run. */
   readonly memfd: Place;
   /** To be -1 before a run; -1 after it if no child was started. */
@@ -116,12 +121,11 @@ export function launchProgram(machine: Machine, direct: boolean, site: WatchSite
     onError: closing,
     step: { step: 'block signals' },
   });
-  const flags = CLONE_VM | CLONE_VFORK | SIGCHLD;
-  const clone = { step: 'clone' };
-  b.syscall('clone', [flags | CLONE_PIDFD, 0, pidfd, 0, 0], {
+  const step = { step: 'clone' };
+  const clone = b.syscall('clone', [CLONE_FLAGS | CLONE_PIDFD, 0, pidfd, 0, 0], {
     result: pid,
     onError: refused,
-    step: clone,
+    step,
   });
   b.branchIfEqual(pid, 0, child);
   // The parent goes on when the child has its own memory, or is gone.
@@ -134,7 +138,11 @@ export function launchProgram(machine: Machine, direct: boolean, site: WatchSite
   b.jump(cloneFails);
   b.place(again);
   b.copy(b.words(0), b.wordOf(refused.index, WORD.failedAt));
-  b.syscall('clone', [flags, 0, 0, 0, 0], { result: pid, onError: cloneFails, step: clone });
+  const without = b.syscall('clone', [CLONE_FLAGS, 0, 0, 0, 0], {
+    result: pid,
+    onError: cloneFails,
+    step,
+  });
   b.branchIfEqual(pid, 0, child);
   b.copy(pid, b.argumentOf(b.position + 1, 0));
   b.syscall('pidfd_open', [0, 0], {
@@ -210,6 +218,7 @@ export function launchProgram(machine: Machine, direct: boolean, site: WatchSite
       descriptorsEnd: b.argumentOf(each, 1),
       errorRead: b.argumentOf(read, 0),
       errorWrite: [b.argumentOf(closeWrite, 0), b.argumentOf(report, 0)],
+      cloneFlags: [b.argumentOf(clone, 0), b.argumentOf(without, 0)],
       memfd,
       pid,
       pidfd,

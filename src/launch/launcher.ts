@@ -12,7 +12,7 @@ import {
   SIGKILL,
   WEXITED,
 } from '../plan/constants.js';
-import { changesCredentials, type Plan } from '../plan/plan.js';
+import { imageOnly, type Plan } from '../plan/plan.js';
 import { HEADER, HEADER_WORDS } from '../program/instruction.js';
 import { instructionAt, link } from '../program/link.js';
 import { checkArgumentSize } from './argument-size.js';
@@ -95,7 +95,7 @@ export class Launcher {
       return this.#reported({ ...request, executor });
     } catch (error) {
       const isFree = request.executor === undefined && executor === 'image';
-      if (!isFree || !isForbidden(error) || changesCredentials(request.plan)) throw error;
+      if (!isFree || !isForbidden(error) || imageOnly(request.plan) !== undefined) throw error;
       // What forbids executable memory forbids it for good.
       const launched = this.#reported({ ...request, executor: 'direct' });
       this.#executor = 'direct';
@@ -104,7 +104,7 @@ export class Launcher {
   }
 
   #executorFor(plan: Plan): Executor {
-    if (changesCredentials(plan)) return 'image';
+    if (imageOnly(plan) !== undefined) return 'image';
     this.#executor ??= hasExecveat(this.#kernel) ? 'image' : 'direct';
     return this.#executor;
   }
@@ -177,6 +177,7 @@ export class Launcher {
       descriptorsEnd: arena.address + vectorsAt,
       errorRead: pipe.read,
       errorWrite: pipe.write,
+      cloneFlags: plan.cloneFlags ?? 0,
       image: image ? { memfdFlags, address: image.address, size, argv: vectors.argv, envp } : null,
       plan: image ? 0 : base + HEADER_WORDS * wordSize,
     };

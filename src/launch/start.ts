@@ -1,9 +1,10 @@
 import type { LaunchFailure } from '../errors.js';
+import { CLONE_PIDFD } from '../plan/constants.js';
 import type { Place, Program, StepName } from '../program/instruction.js';
 import { instructionAt } from '../program/link.js';
 import type { Executor } from './executor.js';
 import type { Kernel } from './kernel.js';
-import { type LaunchPlaces, launchProgram, type WatchSite } from './launch-program.js';
+import { CLONE_FLAGS, type LaunchPlaces, launchProgram, type WatchSite } from './launch-program.js';
 import { LoadedProgram } from './loaded-program.js';
 
 /** What a launch program is given for one run: addresses, sizes, descriptors. */
@@ -12,6 +13,8 @@ export interface StartInput {
   readonly descriptorsEnd: number;
   readonly errorRead: number;
   readonly errorWrite: number;
+  /** Flags of clone(2) for new namespaces. */
+  readonly cloneFlags: number;
   /** The image, or null: the plan is run in this memory. */
   readonly image: {
     readonly memfdFlags: number;
@@ -39,7 +42,11 @@ export interface StartResult {
 /** Byte offsets of the words of a launch program; -1 for those that it does not have. */
 type Offsets = Readonly<
   Record<
-    Exclude<keyof LaunchPlaces, 'errorWrite' | 'failures'> | 'closeErrorWrite' | 'childErrorWrite',
+    | Exclude<keyof LaunchPlaces, 'errorWrite' | 'cloneFlags' | 'failures'>
+    | 'closeErrorWrite'
+    | 'childErrorWrite'
+    | 'cloneFlags'
+    | 'cloneFlagsAgain',
     number
   >
 >;
@@ -72,6 +79,8 @@ export class Start {
       errorRead: at(places.errorRead),
       closeErrorWrite: at(places.errorWrite[0]),
       childErrorWrite: at(places.errorWrite[1]),
+      cloneFlags: at(places.cloneFlags[0]),
+      cloneFlagsAgain: at(places.cloneFlags[1]),
       memfd: at(places.memfd),
       pid: at(places.pid),
       pidfd: at(places.pidfd),
@@ -89,6 +98,8 @@ export class Start {
     memory.setWord(at.errorRead, input.errorRead);
     memory.setWord(at.closeErrorWrite, input.errorWrite);
     memory.setWord(at.childErrorWrite, input.errorWrite);
+    memory.setWord(at.cloneFlags, CLONE_FLAGS | CLONE_PIDFD | input.cloneFlags);
+    memory.setWord(at.cloneFlagsAgain, CLONE_FLAGS | input.cloneFlags);
     if (image === null) memory.setWord(at.plan, input.plan);
     else {
       memory.setWord(at.memfdFlags, image.memfdFlags);

@@ -3,57 +3,13 @@
  * which it happens. `compile.ts` turns it into a program.
  */
 
-/** A change of one descriptor or directory; launch() takes any number, in any order. */
-export type FileAction =
-  /** open(2) as descriptor `fd`. `flags` default O_RDONLY; `mode` default 0o666, before umask. */
-  | {
-      readonly type: 'open';
-      readonly fd: number;
-      readonly path: string;
-      readonly flags?: number | undefined;
-      readonly mode?: number | undefined;
-    }
-  /** close(2). A descriptor that is not open is no error. */
-  | { readonly type: 'close'; readonly fd: number }
-  /** dup2(2); `to` is not close-on-exec afterwards, also when it equals `from`. */
-  | { readonly type: 'dup2'; readonly from: number; readonly to: number }
-  /** chdir(2). */
-  | { readonly type: 'chdir'; readonly path: string }
-  /** fchdir(2). */
-  | { readonly type: 'fchdir'; readonly fd: number }
-  /** Closes `fd` and all above it. */
-  | { readonly type: 'closeFrom'; readonly fd: number }
-  /** Closes all but `fds`. */
-  | { readonly type: 'closeAllBut'; readonly fds: readonly number[] }
-  /** Makes the child's process group the foreground group of the terminal `fd`: tcsetpgrp(3). */
-  | { readonly type: 'tcsetpgrp'; readonly fd: number };
+import { kindOf, type Step } from './steps/index.js';
+
+export type { FileAction } from './steps/files.js';
+export type { Step } from './steps/index.js';
 
 /** 64 signals, signal n in bit n-1; the low 32 bits first. */
 export type SignalSet = readonly [number, number];
-
-export type Step =
-  /** A new session, of which the child is the leader: setsid(2). */
-  | { readonly type: 'setsid' }
-  /** The process group; 0 makes a new one: setpgid(2). */
-  | { readonly type: 'setpgid'; readonly group: number }
-  /** umask(2). */
-  | { readonly type: 'umask'; readonly mask: number }
-  /** The whole descriptor table: for each descriptor of the child, which one of the parent's. */
-  | { readonly type: 'descriptors'; readonly map: ReadonlyMap<number, number> }
-  | FileAction
-  /** Status flags of an open descriptor: F_SETFL of fcntl(2). */
-  | { readonly type: 'statusFlags'; readonly fd: number; readonly flags: number }
-  /** What exec closes of the parent's descriptors, those being open: FD_CLOEXEC of fcntl(2). */
-  | { readonly type: 'closeOnExec'; readonly fds: readonly number[] }
-  /** No supplementary groups, where that is allowed: setgroups(2). */
-  | { readonly type: 'dropGroups' }
-  /** All three group ids, or user ids: setgid(2), setuid(2). */
-  | { readonly type: 'setgid'; readonly gid: number }
-  | { readonly type: 'setuid'; readonly uid: number }
-  /** Signals that get their default action: sigaction(2). */
-  | { readonly type: 'signalDefaults'; readonly signals: SignalSet }
-  /** The blocked signals: sigprocmask(2). */
-  | { readonly type: 'signalMask'; readonly signals: SignalSet };
 
 /** All signals, and none. */
 export const ALL_SIGNALS: SignalSet = [0xffffffff, 0xffffffff];
@@ -71,41 +27,25 @@ export interface Exec {
 export interface Plan {
   readonly steps: readonly Step[];
   readonly exec: Exec;
+  /** Flags of the clone(2) that makes the process: new namespaces. Default 0. */
+  readonly cloneFlags?: number;
   /** Equal for plans that are equal: what was compiled for one of them serves all. */
   readonly key?: string;
 }
 
-/** Whether a plan changes credentials, which must not happen in memory shared with the parent. */
-export function changesCredentials(plan: Plan): boolean {
-  return plan.steps.some(({ type }) => CREDENTIAL_STEPS.has(type));
+/** Why only the image executor can run a plan; undefined if `direct` can too. */
+export function imageOnly({
+  steps,
+  cloneFlags = 0,
+}: Pick<Plan, 'steps' | 'cloneFlags'>): string | undefined {
+  if (cloneFlags !== 0) return 'namespaces are made: direct shares memory with the child';
+  return steps.map((step) => kindOf(step).imageOnly).find((reason) => reason !== undefined);
 }
 
-const CREDENTIAL_STEPS: ReadonlySet<Step['type']> = new Set(['dropGroups', 'setgid', 'setuid']);
-
 /** Highest descriptor that a plan's steps name as one of the child's, or -1. */
-export function highestTarget(plan: Plan): number {
+export function highestTarget({ steps }: Plan): number {
   let highest = -1;
-  for (const step of plan.steps) {
-    switch (step.type) {
-      case 'descriptors':
-        highest = Math.max(highest, ...step.map.keys());
-        break;
-      case 'open':
-      case 'close':
-      case 'fchdir':
-      case 'closeFrom':
-      case 'tcsetpgrp':
-        highest = Math.max(highest, step.fd);
-        break;
-      case 'dup2':
-        highest = Math.max(highest, step.from, step.to);
-        break;
-      case 'closeAllBut':
-      case 'closeOnExec':
-        highest = Math.max(highest, ...step.fds);
-        break;
-    }
-  }
+  for (const step of steps) highest = Math.max(highest, ...(kindOf(step).names?.(step) ?? []));
   return highest;
 }
 
@@ -143,10 +83,6 @@ export function followDescriptors(
         opened.add(step.to);
         open.add(step.to);
         break;
-      case 'fchdir':
-      case 'tcsetpgrp':
-        use(step.fd);
-        break;
       case 'closeFrom':
         for (const fd of open) if (fd >= step.fd) open.delete(fd);
         break;
@@ -156,6 +92,10 @@ export function followDescriptors(
         open = kept;
         break;
       }
+      case 'closeOnExec':
+        break;
+      default:
+        for (const fd of kindOf(step).names?.(step) ?? []) use(fd);
     }
   }
   for (const fd of open) use(fd);

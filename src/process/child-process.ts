@@ -135,7 +135,7 @@ export function afterSpawn(child: ChildProcess, act: () => void): void {
 /** Starts the process of a child. Throws what Node's would, with the step. */
 export function start(child: ChildProcess, options: StartOptions): void {
   const { _handle: handle } = child as unknown as Internals;
-  if (handle) handle.executor = options.executor;
+  if (handle) handle.own = options;
   try {
     (child as unknown as { spawn(options: StartOptions): number }).spawn(options);
   } catch (error) {

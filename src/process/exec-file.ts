@@ -1,4 +1,5 @@
 import { promisify } from 'node:util';
+import { CONTROL_NAMES, type ControlOptions } from '../controls/index.js';
 import { errnoCode, invalidArgType } from '../errors.js';
 import {
   killSignalNumber,
@@ -16,6 +17,7 @@ import { type SpawnOptions, spawn } from './spawn.js';
 export interface ExecFileOptions
   extends Pick<
     SpawnOptions,
+    | keyof ControlOptions
     | 'cwd'
     | 'env'
     | 'argv0'
@@ -141,7 +143,9 @@ export function withShell<Options extends { shell?: unknown }>(
 }
 
 function spawnOptions(options: ExecFileOptions): SpawnOptions {
+  const controls = CONTROL_NAMES.map((name) => [name, options[name]]);
   return {
+    ...Object.fromEntries(controls),
     cwd: options.cwd,
     env: options.env,
     gid: options.gid,

@@ -1,4 +1,5 @@
 import { AsyncResource } from 'node:async_hooks';
+import type { Controls } from '../controls/index.js';
 import { LaunchError, type LaunchFailure } from '../errors.js';
 import type { Executor } from '../launch/executor.js';
 import type { Environment } from '../launch/vectors.js';
@@ -10,7 +11,7 @@ import { spawnPlan } from './spawn-plan.js';
 import { closeAll, openStdio, type Stdio, type StdioEntry } from './stdio.js';
 import { Supervision } from './supervision.js';
 
-/** What Node's ChildProcess hands to its process handle, and what ours takes beyond that. */
+/** What Node's ChildProcess hands to its process handle. */
 export interface HandleOptions {
   readonly file: string;
   /** argv, with argv[0]. */
@@ -22,7 +23,12 @@ export interface HandleOptions {
   readonly uid?: number | null | undefined;
   readonly gid?: number | null | undefined;
   readonly stdio: readonly StdioEntry[];
+}
+
+/** What a handle takes beyond that. */
+export interface OwnOptions {
   readonly executor?: Executor | undefined;
+  readonly controls?: Controls | undefined;
 }
 
 /** The same, one by one. */
@@ -45,7 +51,7 @@ function unlist([file, args, cwd, envPairs, stdio, flags, uid, gid]: ListedOptio
 }
 
 /** The same before Node's ChildProcess has gone through `stdio`. */
-export interface StartOptions extends Omit<HandleOptions, 'stdio'> {
+export interface StartOptions extends Omit<HandleOptions, 'stdio'>, OwnOptions {
   readonly stdio: unknown;
   readonly serialization?: 'json' | 'advanced' | undefined;
   /** Without effect on Linux; who looks at a child's options finds them as in Node. */
@@ -74,8 +80,8 @@ export class ProcessHandle extends AsyncResource {
   failure: LaunchFailure | null = null;
   /** Whether the outcome of the plan is still to come. */
   pending = false;
-  /** What runs the plan, where Node does not hand it over with the rest. */
-  executor: Executor | undefined;
+  /** What Node does not hand over. */
+  own: OwnOptions = {};
   readonly #events: HandleEvents;
   #supervision: Supervision | null = null;
 
@@ -89,7 +95,7 @@ export class ProcessHandle extends AsyncResource {
    * or one by one (24.22 does).
    */
   spawn(...given: [HandleOptions] | ListedOptions): number {
-    const options = given.length === 1 ? given[0] : { ...unlist(given), executor: this.executor };
+    const options = given.length === 1 ? given[0] : unlist(given);
     const current = engine();
     let stdio: Stdio | undefined;
     try {
@@ -113,10 +119,11 @@ export class ProcessHandle extends AsyncResource {
   }
 
   #launch(current: Engine, options: HandleOptions, { map, actions }: Stdio): void {
-    const { file, args, executor } = options;
+    const { file, args } = options;
+    const { executor, controls } = this.own;
     const env: Environment = options.envPairs ?? 'inherit';
     const plan = spawnPlan(
-      options,
+      controls === undefined ? options : { ...options, controls },
       findCandidates(current.kernel, file, env, options.cwd),
       map,
       actions,

@@ -1,3 +1,5 @@
+import { CONTROL_NAMES, type ControlOptions, prepareControls } from '../controls/index.js';
+import { inOrder, type StagedSteps } from '../controls/stages.js';
 import { invalidArgType, invalidArgValue, LaunchError } from '../errors.js';
 import { EXECUTORS, type Executor } from '../launch/executor.js';
 import type { Kernel } from '../launch/kernel.js';
@@ -25,10 +27,11 @@ import { engine } from './engine.js';
 import { type EnvironmentOption, environment, searchPath } from './environment.js';
 import type { Exit } from './exit.js';
 import { candidatesFor } from './lookup.js';
+import { checkExecutor } from './spawn.js';
 import { Supervision } from './supervision.js';
 
 /** Options of launch(). */
-export interface LaunchOptions {
+export interface LaunchOptions extends ControlOptions {
   /** The program: a path, or with `search` a name that is looked up in the child's PATH. */
   readonly path: string;
   /** argv, with argv[0]; at least one string. Default: [path]. */
@@ -75,6 +78,7 @@ const OPTIONS: readonly (keyof LaunchOptions)[] = [
   'signalDefaults',
   'closeOthers',
   'executor',
+  ...CONTROL_NAMES,
 ];
 
 /** A process that launch() started. It is reaped when it ends, whether or not that is awaited. */
@@ -98,17 +102,20 @@ export interface LaunchedProcess {
  */
 export function launch(options: LaunchOptions): LaunchedProcess {
   validate(options);
+  const controls = prepareControls(options);
   const { path, argv = [path], search = false, executor } = options;
   const env = environment(options.env);
   const current = engine();
   const plan = {
-    steps: launchSteps(current.kernel, options),
+    steps: launchSteps(current.kernel, options, controls?.steps ?? {}),
+    cloneFlags: controls?.cloneFlags ?? 0,
     exec: {
       candidates: search ? candidatesFor(path, searchPath(env)) : [path],
       file: path,
       shellFallback: search,
     },
   };
+  if (executor === 'direct') checkExecutor(plan);
   let launched: Launched;
   try {
     launched = current.launcher.launch({ plan, argv, env, executor, wait: true });
@@ -137,25 +144,32 @@ export function launch(options: LaunchOptions): LaunchedProcess {
   };
 }
 
-/** The steps, in the order of posix_spawn(3): process attributes, file actions, signals. */
-function launchSteps(kernel: Kernel, options: LaunchOptions): Step[] {
+/** The steps: those of one stage in the order of posix_spawn(3), then those of controls. */
+function launchSteps(kernel: Kernel, options: LaunchOptions, controls: StagedSteps): Step[] {
   const { actions = [], setsid, setpgid, umask, closeOthers = true } = options;
-  const { signalDefaults, signalMask } = options;
-  const steps: Step[] = [];
+  const { signalDefaults } = options;
+  const signals: Step[] = [];
   if (signalDefaults !== undefined) {
-    const signals =
+    const set =
       signalDefaults === 'all' ? ALL_SIGNALS : signalSet(signalDefaults, 'options.signalDefaults');
-    steps.push({ type: 'signalDefaults', signals });
+    signals.push({ type: 'signalDefaults', signals: set });
   }
-  if (setsid) steps.push({ type: 'setsid' });
-  if (setpgid !== undefined) steps.push({ type: 'setpgid', group: setpgid });
-  if (umask !== undefined) steps.push({ type: 'umask', mask: umask });
+  const session: Step[] = [];
+  if (setsid) session.push({ type: 'setsid' });
+  if (setpgid !== undefined) session.push({ type: 'setpgid', group: setpgid });
+  if (umask !== undefined) session.push({ type: 'umask', mask: umask });
 
+  const descriptors: Step[] = [];
   const standard = [0, 1, 2].filter((fd) => kernel.call('fcntl', fd, F_GETFD) >= 0);
   // Node marks its own 0 to 2 close-on-exec; a duplicate on the same number is not.
-  if (!closeOthers) for (const fd of standard) steps.push({ type: 'dup2', from: fd, to: fd });
-  steps.push(...actions);
-  const { sources, open } = followDescriptors(actions, standard);
+  if (!closeOthers) {
+    for (const fd of standard) descriptors.push({ type: 'dup2', from: fd, to: fd });
+  }
+  descriptors.push(...actions);
+  const { sources, open } = followDescriptors(
+    inOrder(controls, { descriptors: actions }),
+    standard,
+  );
   const closeOnExec: number[] = [];
   for (const fd of sources) {
     const flags = kernel.call('fcntl', fd, F_GETFD);
@@ -164,13 +178,15 @@ function launchSteps(kernel: Kernel, options: LaunchOptions): Step[] {
     }
     if (flags & FD_CLOEXEC && !open.has(fd)) closeOnExec.push(fd);
   }
-  if (closeOthers) steps.push({ type: 'closeAllBut', fds: [...open] });
+  if (closeOthers) descriptors.push({ type: 'closeAllBut', fds: [...open] });
   // These had to reach the helper, and must not go on to the target.
-  else steps.push({ type: 'closeOnExec', fds: closeOnExec });
-  const signals =
-    signalMask === undefined ? currentMask(kernel) : signalSet(signalMask, 'options.signalMask');
-  steps.push({ type: 'signalMask', signals });
-  return steps;
+  else descriptors.push({ type: 'closeOnExec', fds: closeOnExec });
+  const blocked =
+    options.signalMask === undefined
+      ? currentMask(kernel)
+      : signalSet(options.signalMask, 'options.signalMask');
+  const mask: Step[] = [{ type: 'signalMask', signals: blocked }];
+  return inOrder({ signals, session, descriptors, mask }, controls);
 }
 
 function currentMask(kernel: Kernel): SignalSet {

@@ -1,8 +1,16 @@
 import { addAbortListener } from 'node:events';
 import type { Stream } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import {
+  CONTROL_NAMES,
+  type ControlOptions,
+  type Controls,
+  prepareControls,
+} from '../controls/index.js';
+import { inOrder } from '../controls/stages.js';
 import { invalidArgType, invalidArgValue, unknownOption } from '../errors.js';
 import { EXECUTORS, type Executor } from '../launch/executor.js';
+import { imageOnly, type Plan, type Step } from '../plan/plan.js';
 import {
   killSignalNumber,
   ownOptions,
@@ -30,7 +38,7 @@ export type StdioOption =
   | undefined;
 
 /** Options of spawn(): those of `node:child_process`, and some of our own. */
-export interface SpawnOptions {
+export interface SpawnOptions extends ControlOptions {
   /** Working directory of the new process. Default: this process's. */
   cwd?: string | URL | null | undefined;
   /** Environment. Default: this process's. */
@@ -78,6 +86,7 @@ export const SPAWN_OPTIONS: readonly (keyof SpawnOptions)[] = [
   'windowsHide',
   'windowsVerbatimArguments',
   'executor',
+  ...CONTROL_NAMES,
 ];
 
 const KNOWN: ReadonlySet<string> = new Set(SPAWN_OPTIONS);
@@ -160,6 +169,7 @@ export function normalize(file: unknown, args: unknown, given: unknown): NormalO
     gid: options.gid,
     serialization: options.serialization,
     executor: options.executor,
+    controls: checkControls(options),
     timeout: options.timeout,
     signal: options.signal,
     killSignal: options.killSignal,
@@ -192,9 +202,27 @@ function checkOptions(options: SpawnOptions): void {
   if (executor !== undefined && !EXECUTORS.includes(executor)) {
     throw invalidArgValue('options.executor', executor, `must be one of: ${EXECUTORS.join(', ')}`);
   }
-  if (executor === 'direct' && (options.uid != null || options.gid != null)) {
-    const reason = 'must be image where credentials change: direct shares memory with the child';
-    throw invalidArgValue('options.executor', executor, reason);
+}
+
+/** What the control options ask for, if the executor can do it. */
+function checkControls(options: SpawnOptions): Controls | undefined {
+  const controls = prepareControls(options);
+  const { uid, gid, executor } = options;
+  if (executor === 'direct') {
+    const credentials: Step[] = uid == null && gid == null ? [] : [{ type: 'dropGroups' }];
+    checkExecutor({
+      steps: inOrder({ credentials }, controls?.steps ?? {}),
+      cloneFlags: controls?.cloneFlags ?? 0,
+    });
+  }
+  return controls;
+}
+
+/** Refuses `direct` for what only the image executor can do. */
+export function checkExecutor(plan: Pick<Plan, 'steps' | 'cloneFlags'>): void {
+  const reason = imageOnly(plan);
+  if (reason !== undefined) {
+    throw invalidArgValue('options.executor', 'direct', `must be image where ${reason}`);
   }
 }
 

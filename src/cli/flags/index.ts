@@ -1,0 +1,17 @@
+import type { ControlOptions } from '../../controls/index.js';
+import type { FlagGroup, FlagValues } from './flag-group.js';
+
+const GROUPS: readonly FlagGroup[] = [];
+
+/** Flags of all control options. */
+export const CONTROL_FLAGS: FlagGroup['options'] = Object.assign(
+  {},
+  ...GROUPS.map(({ options }) => options),
+);
+
+export const CONTROL_HELP: string = GROUPS.map(({ help }) => help).join('');
+
+/** The control options that flags stand for. */
+export function readControls(values: FlagValues): ControlOptions {
+  return Object.assign({}, ...GROUPS.map(({ read }) => read(values)));
+}

@@ -1,0 +1,51 @@
+import type { Step } from '../plan/plan.js';
+
+/**
+ * When the steps of a plan run. Options may be combined at will, so each step has a place in this
+ * order in which all can work together; docs/steps.md gives the reason for each.
+ */
+export const STAGES = [
+  /** Dispositions: nothing may be handled as the parent would. */
+  'signals',
+  /** Session, process group, umask. */
+  'session',
+  /** Control group: by a descriptor of the parent's, and before its file system is out of sight. */
+  'cgroup',
+  /** Priority, affinity, memory: what the parent's privileges or /proc are needed for. */
+  'scheduling',
+  /** Namespaces that are joined, or made here, and their id maps. */
+  'namespaces',
+  /** The descriptor table and file actions: paths of the parent's root. */
+  'descriptors',
+  /** Controlling terminal and foreground group, of a descriptor that the child has. */
+  'terminal',
+  /** Mounts, host name, loopback: what the new namespaces contain. */
+  'mounts',
+  /** pivot_root(2), chroot(2). */
+  'root',
+  /** The working directory, in the new root. */
+  'directory',
+  /** The first process of a pid namespace stays behind here, and its child goes on. */
+  'init',
+  /** Resource limits: behind what needs descriptors, before the right to raise them is gone. */
+  'limits',
+  /** Groups, ids, capabilities. */
+  'credentials',
+  /** no_new_privs, dumpable, and the parent-death signal, which a change of ids clears. */
+  'restrictions',
+  'landlock',
+  /** Blocked signals. */
+  'mask',
+  /** Last, for it may forbid all but exec. */
+  'seccomp',
+] as const;
+
+export type Stage = (typeof STAGES)[number];
+
+/** Steps by the stage at which they run. */
+export type StagedSteps = { readonly [S in Stage]?: readonly Step[] };
+
+/** All steps in their order; of one stage, those of earlier parts first. */
+export function inOrder(...parts: readonly StagedSteps[]): Step[] {
+  return STAGES.flatMap((stage) => parts.flatMap((part) => part[stage] ?? []));
+}

@@ -1,0 +1,28 @@
+import { CREDENTIAL_STEPS, type CredentialStep } from './credentials.js';
+import type { Emitter } from './emitter.js';
+import { FILE_STEPS, type FileStep } from './files.js';
+import type { StepKind, StepKinds } from './kind.js';
+import { PROCESS_STEPS, type ProcessStep } from './process.js';
+import { SIGNAL_STEPS, type SignalStep } from './signals.js';
+
+/** A step of a plan. */
+export type Step = ProcessStep | FileStep | CredentialStep | SignalStep;
+
+const KINDS: StepKinds<Step> = {
+  ...PROCESS_STEPS,
+  ...FILE_STEPS,
+  ...CREDENTIAL_STEPS,
+  ...SIGNAL_STEPS,
+};
+
+/** The types of all steps there are. */
+export const STEP_TYPES = Object.keys(KINDS) as readonly Step['type'][];
+
+/** What is known of a step's kind. */
+export function kindOf(step: Step): StepKind<Step> {
+  return KINDS[step.type] as StepKind<Step>;
+}
+
+export function emitStep(step: Step, emitter: Emitter): void {
+  kindOf(step).emit(step, emitter);
+}
