@@ -38,8 +38,9 @@ function kinds(): string {
 
 test('children of a Worker are seen to end there', async () => {
   const thread = worker(`post((await run('/bin/sh', ['-c', 'echo $((6*7))'])).stdout);`);
+  const ended = once(thread, 'exit');
   assert.equal(await message(thread), '42\n');
-  assert.deepEqual(await once(thread, 'exit'), [0], 'it ends by itself');
+  assert.deepEqual(await ended, [0], 'it ends by itself');
 });
 
 test('many Workers at once, each with many children', async () => {
@@ -105,8 +106,9 @@ test('a Worker ends although a child of its is unreferenced', async () => {
     const child = spawn('/bin/sleep', ['1000'], { stdio: 'ignore' });
     child.unref();
     post(child.pid);`);
+  const ended = once(thread, 'exit');
   const pid = await message<number>(thread);
-  await once(thread, 'exit');
+  await ended;
   process.kill(pid, 'SIGKILL');
   await until('it is reaped', () => !children().has(pid));
 });
