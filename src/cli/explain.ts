@@ -89,7 +89,8 @@ function explainCommand(command: Command, machine: Machine): Explanation {
   const site = { machine, executor, errorPipe, argumentCount: argv.length };
   const { program } = compilePlan(plan, site, template);
   const direct = executor === 'direct';
-  const launch = launchProgram(machine, direct, { epoll: EPOLL, live: LIVE });
+  const variant = { direct, intoCgroup: command.controls.cgroup !== undefined };
+  const launch = launchProgram(machine, variant, { epoll: EPOLL, live: LIVE });
   return {
     file,
     argv,
@@ -144,7 +145,7 @@ const planNames = (direct: boolean) => ({
 });
 
 // The flags are constants here.
-function namesOf({ failures: _, cloneFlags: __, ...places }: LaunchPlaces) {
+function namesOf({ failures: _, cloneFlags: __, cgroup: ___, ...places }: LaunchPlaces) {
   return places;
 }
 

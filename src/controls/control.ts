@@ -1,3 +1,5 @@
+import type { Launcher } from '../launch/launcher.js';
+import type { Cgroup } from './cgroup-group.js';
 import type { StagedSteps } from './stages.js';
 
 /** What options ask of a launch. */
@@ -6,6 +8,23 @@ export interface Contribution {
   readonly steps: StagedSteps;
   /** Flags of clone(2): new namespaces. */
   readonly cloneFlags?: number;
+  /** Opens or makes what the launch needs. Throws LaunchError, and leaves nothing behind. */
+  readonly acquire?: (launcher: Launcher) => Resource;
+}
+
+/** What a launch needs to have been opened or made, and has to be put away after it. */
+export interface Resource {
+  /** Steps with descriptors that were opened. */
+  readonly steps: StagedSteps;
+  /** The directory of the control group to start in. */
+  readonly cgroup?: number | undefined;
+  readonly group?: Cgroup | undefined;
+  /** The launch is over, and its descriptors are needed no more; whatever came of it. */
+  launched(): void;
+  /** There is no process. */
+  failed(): void;
+  /** The process was reaped. */
+  ended(): void;
 }
 
 /** A group of options that belong together. */

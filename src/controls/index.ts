@@ -1,12 +1,14 @@
-import type { Contribution, Control } from './control.js';
+import type { Launcher } from '../launch/launcher.js';
+import { CGROUP, type CgroupOptions } from './cgroup.js';
+import type { Cgroup } from './cgroup-group.js';
+import type { Contribution, Control, Resource } from './control.js';
 import { STAGES, type StagedSteps } from './stages.js';
 
 /** Options by which a process is controlled, and that Node does not have. */
-// biome-ignore lint/suspicious/noEmptyInterface: each area adds its own
-export interface ControlOptions {}
+export interface ControlOptions extends CgroupOptions {}
 
 /** In the order in which the steps of one stage run. */
-const CONTROLS: readonly Control<ControlOptions>[] = [];
+const CONTROLS: readonly Control<ControlOptions>[] = [CGROUP];
 
 /** Names of all control options. */
 export const CONTROL_NAMES: readonly (keyof ControlOptions)[] = CONTROLS.flatMap(
@@ -19,6 +21,15 @@ export interface Controls {
   readonly cloneFlags: number;
   /** Equal for equal controls. */
   readonly key: string;
+  readonly acquire: readonly NonNullable<Contribution['acquire']>[];
+}
+
+/** Controls with all that they need: to be told of the launch, and of the process's end. */
+export interface AcquiredControls
+  extends Omit<Controls, 'acquire'>,
+    Omit<Resource, 'steps' | 'group'> {
+  /** The control group in which the process is to start, if one was asked for. */
+  readonly group: Cgroup | null;
 }
 
 /** Checks control options; undefined if none is set. Throws before anything is started. */
@@ -32,8 +43,44 @@ export function prepareControls(options: ControlOptions): Controls | undefined {
   if (contributions.length === 0) return undefined;
   let cloneFlags = 0;
   for (const contribution of contributions) cloneFlags |= contribution.cloneFlags ?? 0;
-  const steps = Object.fromEntries(
-    STAGES.map((stage) => [stage, contributions.flatMap((each) => each.steps[stage] ?? [])]),
+  const steps = merge(contributions.map((each) => each.steps));
+  return {
+    steps,
+    cloneFlags,
+    key: JSON.stringify([cloneFlags, steps]),
+    acquire: contributions.flatMap(({ acquire }) => acquire ?? []),
+  };
+}
+
+/** Opens and makes what controls need. Throws LaunchError, and leaves nothing behind. */
+export function acquireControls(controls: Controls, launcher: Launcher): AcquiredControls {
+  const resources: Resource[] = [];
+  const each = (act: 'launched' | 'failed' | 'ended') => (): void => {
+    for (const resource of resources) resource[act]();
+  };
+  try {
+    for (const acquire of controls.acquire) resources.push(acquire(launcher));
+  } catch (error) {
+    each('launched')();
+    each('failed')();
+    throw error;
+  }
+  const more = resources.map(({ steps }) => steps);
+  const steps = more.length === 0 ? controls.steps : merge([controls.steps, ...more]);
+  return {
+    steps,
+    cloneFlags: controls.cloneFlags,
+    key: more.length === 0 ? controls.key : `${controls.key} ${JSON.stringify(more)}`,
+    cgroup: resources.find(({ cgroup }) => cgroup !== undefined)?.cgroup,
+    group: resources.find(({ group }) => group !== undefined)?.group ?? null,
+    launched: each('launched'),
+    failed: each('failed'),
+    ended: each('ended'),
+  };
+}
+
+function merge(parts: readonly StagedSteps[]): StagedSteps {
+  return Object.fromEntries(
+    STAGES.map((stage) => [stage, parts.flatMap((part) => part[stage] ?? [])]),
   );
-  return { steps, cloneFlags, key: JSON.stringify([cloneFlags, steps]) };
 }

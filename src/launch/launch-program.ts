@@ -2,6 +2,8 @@ import type { Machine } from '../machine/machine.js';
 import { SIGSET_SIZE } from '../machine/structs.js';
 import {
   AT_EMPTY_PATH,
+  CLONE_ARGS_SIZE,
+  CLONE_INTO_CGROUP,
   CLONE_PIDFD,
   CLONE_VFORK,
   CLONE_VM,
@@ -19,13 +21,19 @@ import {
   SIGKILL,
 } from '../plan/constants.js';
 import { offsetBy, ProgramBuilder } from '../program/builder.js';
-import { type Place, type Program, WORD } from '../program/instruction.js';
+import {
+  type Label,
+  type Operand,
+  type Place,
+  type Program,
+  WORD,
+} from '../program/instruction.js';
 
 /** Name of the memfd, by which the helper shows in ps(1) until the target's exec. */
 export const HELPER_NAME = 'safeexec';
 
 /** The child shares our memory, and we wait until it has its own. */
-export const CLONE_FLAGS = CLONE_VM | CLONE_VFORK | SIGCHLD;
+export const CLONE_FLAGS = CLONE_VM | CLONE_VFORK;
 
 /** The words of a launch program that its caller sets before, or reads after, a run. */
 export interface LaunchPlaces {
@@ -43,8 +51,10 @@ export interface LaunchPlaces {
   readonly descriptorsEnd: Place;
   readonly errorRead: Place;
   readonly errorWrite: readonly [Place, Place];
-  /** Flags of the clone, with CLONE_PIDFD and without. */
-  readonly cloneFlags: readonly [Place, Place];
+  /** Flags of the clone, with CLONE_PIDFD, and where there is a second attempt without. */
+  readonly cloneFlags: readonly [Place, Place | null];
+  /** The directory of the control group to start in, if that is what the program does. */
+  readonly cgroup: Place | null;
   /** To be -1 before a run. */
   readonly memfd: Place;
   /** To be -1 before a run; -1 after it if no child was started. */
@@ -73,18 +83,27 @@ export interface WatchSite {
   readonly live: number;
 }
 
+/** What a launch program is made for. */
+export interface LaunchVariant {
+  readonly direct: boolean;
+  /** Has the kernel start the child in a control group: clone3(2), Linux 5.7. */
+  readonly intoCgroup: boolean;
+}
+
 /**
  * The parent's half of a launch. The new process runs the plan in the parent's memory (`direct`),
  * or execs an image of it. When the program halts the child is in the thread's epoll set, and the
  * error pipe has been asked for the outcome, should it be there already.
  */
-export function launchProgram(machine: Machine, direct: boolean, site: WatchSite): LaunchProgram {
+export function launchProgram(
+  machine: Machine,
+  { direct, intoCgroup }: LaunchVariant,
+  site: WatchSite,
+): LaunchProgram {
   const { wordSize, structs } = machine;
   const b = new ProgramBuilder(wordSize);
   const [cloneFails, restoring, closing] = [b.label('clone failed'), b.label(), b.label('close')];
   const [child, given, childFails] = [b.label('child'), b.label(), b.label('child failed')];
-  const [refused, again] = [b.label('clone refused'), b.label('clone again')];
-  const unnamed = b.label('no pidfd');
   const [unwatched, done] = [b.label('unwatched'), b.label('done')];
 
   const memfd = b.words(-1);
@@ -121,42 +140,7 @@ export function launchProgram(machine: Machine, direct: boolean, site: WatchSite
     onError: closing,
     step: { step: 'block signals' },
   });
-  const step = { step: 'clone' };
-  const clone = b.syscall('clone', [CLONE_FLAGS | CLONE_PIDFD, 0, pidfd, 0, 0], {
-    result: pid,
-    onError: refused,
-    step,
-  });
-  b.branchIfEqual(pid, 0, child);
-  // The parent goes on when the child has its own memory, or is gone.
-  b.jump(restoring);
-
-  // An emulator of system calls may not know CLONE_PIDFD. Any other error is one of the clone:
-  // without a free descriptor a second one would start the target, only for it to be ended.
-  b.place(refused);
-  b.branchIfEqual(pid, -EINVAL, again);
-  b.jump(cloneFails);
-  b.place(again);
-  b.copy(b.words(0), b.wordOf(refused.index, WORD.failedAt));
-  const without = b.syscall('clone', [CLONE_FLAGS, 0, 0, 0, 0], {
-    result: pid,
-    onError: cloneFails,
-    step,
-  });
-  b.branchIfEqual(pid, 0, child);
-  b.copy(pid, b.argumentOf(b.position + 1, 0));
-  b.syscall('pidfd_open', [0, 0], {
-    result: pidfd,
-    onError: unnamed,
-    step: { step: 'pidfd_open' },
-  });
-  b.jump(restoring);
-  // A child that cannot be watched is ended. No signal interrupts: they are blocked.
-  b.place(unnamed);
-  b.copy(pid, b.argumentOf(b.position + 2, 0));
-  b.copy(pid, b.argumentOf(b.position + 2, 0));
-  b.syscall('kill', [0, SIGKILL]);
-  b.syscall('wait4', [0, 0, 0, 0]);
+  const clone = emitClone(b, intoCgroup, { pid, pidfd, child, restoring, failed: cloneFails });
   b.place(cloneFails);
   b.copy(b.words(-1), pid);
   b.place(restoring);
@@ -218,16 +202,93 @@ export function launchProgram(machine: Machine, direct: boolean, site: WatchSite
       descriptorsEnd: b.argumentOf(each, 1),
       errorRead: b.argumentOf(read, 0),
       errorWrite: [b.argumentOf(closeWrite, 0), b.argumentOf(report, 0)],
-      cloneFlags: [b.argumentOf(clone, 0), b.argumentOf(without, 0)],
+      cloneFlags: clone.flags,
+      cgroup: clone.cgroup,
       memfd,
       pid,
       pidfd,
       outcome,
       record,
       failures: {
-        unstarted: [refused, cloneFails, unnamed, closing].map(failedAt),
+        unstarted: [...clone.failures, cloneFails, closing].map(failedAt),
         unwatched: failedAt(unwatched),
       },
     },
   };
+}
+
+interface CloneSite {
+  readonly pid: Place;
+  readonly pidfd: Place;
+  /** Where the child goes on, where the parent does, and where it does after an error. */
+  readonly child: Label;
+  readonly restoring: Label;
+  readonly failed: Label;
+}
+
+interface Clone {
+  readonly flags: LaunchPlaces['cloneFlags'];
+  readonly cgroup: Place | null;
+  readonly failures: readonly Label[];
+}
+
+/** The clone. Whatever comes of it, the instruction behind it is that of `failed`. */
+function emitClone(b: ProgramBuilder, intoCgroup: boolean, site: CloneSite): Clone {
+  const { pid, pidfd, child, restoring, failed } = site;
+  const step = { step: 'clone' };
+  if (intoCgroup) {
+    // struct clone_args: fields of 64 bits on every machine.
+    const fields: Operand[] = [CLONE_INTO_CGROUP, pidfd, 0, 0, SIGCHLD, 0, 0, 0, 0, 0, 0];
+    const args = b.words(...fields.flatMap((field) => quad(field, b.wordSize)));
+    b.syscall('clone3', [args, CLONE_ARGS_SIZE], { result: pid, onError: failed, step });
+    b.branchIfEqual(pid, 0, child);
+    b.jump(restoring);
+    return { flags: [args, null], cgroup: offsetBy(args, CLONE_ARGS_SIZE - 8), failures: [] };
+  }
+  const [refused, again] = [b.label('clone refused'), b.label('clone again')];
+  const unnamed = b.label('no pidfd');
+  const clone = b.syscall('clone', [CLONE_FLAGS | CLONE_PIDFD | SIGCHLD, 0, pidfd, 0, 0], {
+    result: pid,
+    onError: refused,
+    step,
+  });
+  b.branchIfEqual(pid, 0, child);
+  // The parent goes on when the child has its own memory, or is gone.
+  b.jump(restoring);
+
+  // An emulator of system calls may not know CLONE_PIDFD. Any other error is one of the clone:
+  // without a free descriptor a second one would start the target, only for it to be ended.
+  b.place(refused);
+  b.branchIfEqual(pid, -EINVAL, again);
+  b.jump(failed);
+  b.place(again);
+  b.copy(b.words(0), b.wordOf(refused.index, WORD.failedAt));
+  const without = b.syscall('clone', [CLONE_FLAGS | SIGCHLD, 0, 0, 0, 0], {
+    result: pid,
+    onError: failed,
+    step,
+  });
+  b.branchIfEqual(pid, 0, child);
+  b.copy(pid, b.argumentOf(b.position + 1, 0));
+  b.syscall('pidfd_open', [0, 0], {
+    result: pidfd,
+    onError: unnamed,
+    step: { step: 'pidfd_open' },
+  });
+  b.jump(restoring);
+  // A child that cannot be watched is ended. No signal interrupts: they are blocked.
+  b.place(unnamed);
+  b.copy(pid, b.argumentOf(b.position + 2, 0));
+  b.copy(pid, b.argumentOf(b.position + 2, 0));
+  b.syscall('kill', [0, SIGKILL]);
+  b.syscall('wait4', [0, 0, 0, 0]);
+  const flags = [b.argumentOf(clone, 0), b.argumentOf(without, 0)] as const;
+  return { flags, cgroup: null, failures: [refused, unnamed] };
+}
+
+/** A field of 64 bits as words. */
+function quad(value: Operand, wordSize: 4 | 8): Operand[] {
+  if (wordSize === 8) return [value];
+  if (typeof value !== 'number') return [value, 0];
+  return [value | 0, Math.floor(value / 0x100000000)];
 }

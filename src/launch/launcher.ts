@@ -2,6 +2,9 @@ import { alignUp } from '../elf/encode.js';
 import { InternalError, LaunchError, type LaunchFailure } from '../errors.js';
 import {
   AT_EMPTY_PATH,
+  CLONE_ARGS_SIZE,
+  CLONE_INTO_CGROUP,
+  EBADF,
   EINTR,
   EINVAL,
   ENOSYS,
@@ -33,6 +36,8 @@ export interface LaunchRequest {
   readonly executor: Executor | undefined;
   /** Whether to wait for the plan's outcome, which holds the thread until the target's exec. */
   readonly wait: boolean;
+  /** The directory of the control group to start in. Default: this process's own group. */
+  readonly cgroup?: number | undefined;
 }
 
 /** A process that was started. Its pidfd is in the thread's epoll set. */
@@ -72,12 +77,13 @@ export class Launcher {
   readonly #watch: WatchSet;
   readonly #plans: CompiledPlans;
   readonly #memfdFlags: number;
-  readonly #starts: Partial<Record<Executor, Start>> = {};
+  readonly #starts = new Map<string, Start>();
   readonly #report: LaunchReport | undefined;
   #arena: Memory;
 
   /** What is used where a request leaves it open; found out by the first that does. */
   #executor: Executor | undefined;
+  #startsInCgroup: boolean | undefined;
 
   constructor(kernel: Kernel, watch: WatchSet, report?: LaunchReport) {
     this.#kernel = kernel;
@@ -101,6 +107,12 @@ export class Launcher {
       this.#executor = 'direct';
       return launched;
     }
+  }
+
+  /** Whether the kernel can start a process in a control group: clone3(2), Linux 5.7. */
+  get startsInCgroup(): boolean {
+    this.#startsInCgroup ??= canStartInCgroup(this.#kernel);
+    return this.#startsInCgroup;
   }
 
   #executorFor(plan: Plan): Executor {
@@ -141,7 +153,7 @@ export class Launcher {
 
   /** Writes all that the new process needs into the arena. */
   #prepare(
-    { plan, argv, env, executor }: ChosenRequest,
+    { plan, argv, env, executor, cgroup = -1 }: ChosenRequest,
     pipe: ErrorPipe,
     studied: StudiedPlan,
   ): Prepared {
@@ -170,7 +182,7 @@ export class Launcher {
       arena.setWord(at + HEADER.stack * wordSize, vectors.argv - wordSize);
       arena.setWord(at + HEADER.env * wordSize, envp);
     }
-    const start = this.#start(executor);
+    const start = this.#start(executor, cgroup >= 0);
     const memfdFlags = this.#memfdFlags;
     const input = {
       descriptors: arena.address + ARENA_START,
@@ -178,6 +190,7 @@ export class Launcher {
       errorRead: pipe.read,
       errorWrite: pipe.write,
       cloneFlags: plan.cloneFlags ?? 0,
+      cgroup,
       image: image ? { memfdFlags, address: image.address, size, argv: vectors.argv, envp } : null,
       plan: image ? 0 : base + HEADER_WORDS * wordSize,
     };
@@ -228,11 +241,12 @@ export class Launcher {
     while (this.#kernel.call('waitid', P_PIDFD, pidfd, 0, WEXITED) === -EINTR);
   }
 
-  #start(executor: Executor): Start {
-    let start = this.#starts[executor];
+  #start(executor: Executor, intoCgroup: boolean): Start {
+    const key = `${executor} ${intoCgroup}`;
+    let start = this.#starts.get(key);
     if (start === undefined) {
-      start = new Start(this.#kernel, executor, this.#watch);
-      this.#starts[executor] = start;
+      start = new Start(this.#kernel, { direct: executor === 'direct', intoCgroup }, this.#watch);
+      this.#starts.set(key, start);
     }
     return start;
   }
@@ -270,6 +284,15 @@ function memfdFlags(kernel: Kernel): number {
  */
 function hasExecveat(kernel: Kernel): boolean {
   return kernel.call('execveat', -1, kernel.string(''), 0, 0, AT_EMPTY_PATH) !== -ENOSYS;
+}
+
+/** Asked for a group whose descriptor is none. Containers may have clone3 refused: ENOSYS. */
+function canStartInCgroup(kernel: Kernel): boolean {
+  const { memory, scratchAt, scratchAddress } = kernel;
+  kernel.scratch.fill(0, 0, CLONE_ARGS_SIZE);
+  memory.setInt32(scratchAt + 4, CLONE_INTO_CGROUP / 0x100000000);
+  memory.setInt32(scratchAt + CLONE_ARGS_SIZE - 8, 0x7fffffff);
+  return kernel.call('clone3', scratchAddress, CLONE_ARGS_SIZE) === -EBADF;
 }
 
 const FORBIDDEN = new Set(['EACCES', 'EPERM', 'ENOSYS', 'ENOEXEC']);

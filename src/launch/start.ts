@@ -1,10 +1,15 @@
 import type { LaunchFailure } from '../errors.js';
-import { CLONE_PIDFD } from '../plan/constants.js';
+import { CLONE_PIDFD, SIGCHLD } from '../plan/constants.js';
 import type { Place, Program, StepName } from '../program/instruction.js';
 import { instructionAt } from '../program/link.js';
-import type { Executor } from './executor.js';
 import type { Kernel } from './kernel.js';
-import { CLONE_FLAGS, type LaunchPlaces, launchProgram, type WatchSite } from './launch-program.js';
+import {
+  CLONE_FLAGS,
+  type LaunchPlaces,
+  type LaunchVariant,
+  launchProgram,
+  type WatchSite,
+} from './launch-program.js';
 import { LoadedProgram } from './loaded-program.js';
 
 /** What a launch program is given for one run: addresses, sizes, descriptors. */
@@ -15,6 +20,8 @@ export interface StartInput {
   readonly errorWrite: number;
   /** Flags of clone(2) for new namespaces. */
   readonly cloneFlags: number;
+  /** The directory of the control group to start in; -1 for this process's own. */
+  readonly cgroup: number;
   /** The image, or null: the plan is run in this memory. */
   readonly image: {
     readonly memfdFlags: number;
@@ -58,9 +65,8 @@ export class Start {
   readonly #at: Offsets;
   readonly #failures: readonly number[];
 
-  constructor(kernel: Kernel, executor: Executor, site: WatchSite) {
-    const direct = executor === 'direct';
-    const { program, places } = launchProgram(kernel.binding.machine, direct, site);
+  constructor(kernel: Kernel, variant: LaunchVariant, site: WatchSite) {
+    const { program, places } = launchProgram(kernel.binding.machine, variant, site);
     const loaded = new LoadedProgram(kernel.binding, program);
     this.#program = program;
     this.#loaded = loaded;
@@ -81,6 +87,7 @@ export class Start {
       childErrorWrite: at(places.errorWrite[1]),
       cloneFlags: at(places.cloneFlags[0]),
       cloneFlagsAgain: at(places.cloneFlags[1]),
+      cgroup: at(places.cgroup),
       memfd: at(places.memfd),
       pid: at(places.pid),
       pidfd: at(places.pidfd),
@@ -98,8 +105,16 @@ export class Start {
     memory.setWord(at.errorRead, input.errorRead);
     memory.setWord(at.closeErrorWrite, input.errorWrite);
     memory.setWord(at.childErrorWrite, input.errorWrite);
-    memory.setWord(at.cloneFlags, CLONE_FLAGS | CLONE_PIDFD | input.cloneFlags);
-    memory.setWord(at.cloneFlagsAgain, CLONE_FLAGS | input.cloneFlags);
+    // With a cgroup the word is that of a struct, which has the exit signal elsewhere. Only its low
+    // half is written: the flag for the cgroup is in the other.
+    const flags = CLONE_FLAGS | input.cloneFlags;
+    if (at.cgroup >= 0) {
+      memory.setInt32(at.cloneFlags, flags | CLONE_PIDFD);
+      memory.setInt32(at.cgroup, input.cgroup);
+    } else {
+      memory.setWord(at.cloneFlags, flags | CLONE_PIDFD | SIGCHLD);
+      memory.setWord(at.cloneFlagsAgain, flags | SIGCHLD);
+    }
     if (image === null) memory.setWord(at.plan, input.plan);
     else {
       memory.setWord(at.memfdFlags, image.memfdFlags);

@@ -57,6 +57,10 @@ export const SIGCHLD = 17;
 export const SIGNAL_LIMIT = 64;
 
 export const CLONE_VM = 0x100;
+/** Of clone3(2) alone: too large for a word of 32 bits. Linux 5.7. */
+export const CLONE_INTO_CGROUP = 0x200000000;
+/** Bytes of struct clone_args with a cgroup, CLONE_ARGS_SIZE_VER2. */
+export const CLONE_ARGS_SIZE = 88;
 export const CLONE_PIDFD = 0x1000;
 export const CLONE_VFORK = 0x4000;
 
@@ -91,3 +95,6 @@ export const AF_UNIX = 1;
 export const SOCK_STREAM = 1;
 export const SOCK_CLOEXEC = 0x80000;
 export const X_OK = 1;
+
+/** Of statfs(2): the file system of control groups, version 2. */
+export const CGROUP2_SUPER_MAGIC = 0x63677270;

@@ -2,6 +2,7 @@ import { ChildProcess as NodeChildProcess } from 'node:child_process';
 import { channel } from 'node:diagnostics_channel';
 import { EventEmitter } from 'node:events';
 import type { Readable, Writable } from 'node:stream';
+import type { Cgroup } from '../controls/cgroup-group.js';
 import { errnoCode, type LaunchFailure } from '../errors.js';
 import type { Exit, ResourceUsage } from './exit.js';
 import { ProcessHandle, type StartOptions } from './handle.js';
@@ -35,6 +36,9 @@ const created = channel('child_process');
 export class ChildProcess extends EventEmitter {
   /** What the process used; null until it was reaped. */
   resourceUsage: ResourceUsage | null = null;
+
+  /** The control group in which the process was started, if one was asked for. */
+  cgroup: Cgroup | null = null;
 
   constructor() {
     super();
@@ -142,6 +146,7 @@ export function start(child: ChildProcess, options: StartOptions): void {
     if (handle?.failure) annotate(error as SpawnError, handle.failure);
     throw error;
   }
+  child.cgroup = handle?.group ?? null;
 }
 
 /** The error that Node would give for a failed spawn, and which step it was. */

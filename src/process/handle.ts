@@ -1,7 +1,9 @@
 import { AsyncResource } from 'node:async_hooks';
-import type { Controls } from '../controls/index.js';
+import type { Cgroup } from '../controls/cgroup-group.js';
+import { acquireControls, type Controls } from '../controls/index.js';
 import { LaunchError, type LaunchFailure } from '../errors.js';
 import type { Executor } from '../launch/executor.js';
+import type { Launched } from '../launch/launcher.js';
 import type { Environment } from '../launch/vectors.js';
 import { ENOSYS } from '../plan/constants.js';
 import { type Engine, engine } from './engine.js';
@@ -80,6 +82,8 @@ export class ProcessHandle extends AsyncResource {
   failure: LaunchFailure | null = null;
   /** Whether the outcome of the plan is still to come. */
   pending = false;
+  /** The control group in which the process was started. */
+  group: Cgroup | null = null;
   /** What Node does not hand over. */
   own: OwnOptions = {};
   readonly #events: HandleEvents;
@@ -120,15 +124,23 @@ export class ProcessHandle extends AsyncResource {
 
   #launch(current: Engine, options: HandleOptions, { map, actions }: Stdio): void {
     const { file, args } = options;
-    const { executor, controls } = this.own;
+    const { executor, controls: asked } = this.own;
     const env: Environment = options.envPairs ?? 'inherit';
-    const plan = spawnPlan(
-      controls === undefined ? options : { ...options, controls },
-      findCandidates(current.kernel, file, env, options.cwd),
-      map,
-      actions,
-    );
-    const launched = current.launcher.launch({ plan, argv: args, env, executor, wait: false });
+    const candidates = findCandidates(current.kernel, file, env, options.cwd);
+    const controls = asked && acquireControls(asked, current.launcher);
+    let launched: Launched;
+    try {
+      const attributes = controls === undefined ? options : { ...options, controls };
+      const plan = spawnPlan(attributes, candidates, map, actions);
+      const cgroup = controls?.cgroup;
+      launched = current.launcher.launch({ plan, argv: args, env, executor, wait: false, cgroup });
+    } catch (error) {
+      controls?.failed();
+      throw error;
+    } finally {
+      controls?.launched();
+    }
+    this.group = controls?.group ?? null;
     this.pid = launched.pid;
     this.pending = launched.pending !== null;
     this.#supervision = new Supervision(current, launched, {
@@ -136,8 +148,14 @@ export class ProcessHandle extends AsyncResource {
         this.pending = false;
         this.runInAsyncScope(() => this.#events.spawned());
       },
-      failed: (failure) => this.#ended(null, failure),
-      exited: (exit) => this.#ended(exit, null),
+      failed: (failure) => {
+        controls?.failed();
+        this.#ended(null, failure);
+      },
+      exited: (exit) => {
+        controls?.ended();
+        this.#ended(exit, null);
+      },
     });
   }
 

@@ -1,4 +1,10 @@
-import { CONTROL_NAMES, type ControlOptions, prepareControls } from '../controls/index.js';
+import type { Cgroup } from '../controls/cgroup-group.js';
+import {
+  acquireControls,
+  CONTROL_NAMES,
+  type ControlOptions,
+  prepareControls,
+} from '../controls/index.js';
 import { inOrder, type StagedSteps } from '../controls/stages.js';
 import { invalidArgType, invalidArgValue, LaunchError } from '../errors.js';
 import { EXECUTORS, type Executor } from '../launch/executor.js';
@@ -86,6 +92,8 @@ export interface LaunchedProcess {
   readonly pid: number;
   /** Refers to the process and to no other, ever: pidfd_open(2). -1 once it was reaped. */
   readonly pidfd: number;
+  /** The control group in which it was started, if one was asked for. */
+  readonly cgroup: Cgroup | null;
   /** Settles when the process has ended. `null` if somebody else reaped it. */
   readonly exited: Promise<Exit | null>;
   /** Sends a signal, default SIGTERM. false if the process has ended. */
@@ -102,26 +110,31 @@ export interface LaunchedProcess {
  */
 export function launch(options: LaunchOptions): LaunchedProcess {
   validate(options);
-  const controls = prepareControls(options);
   const { path, argv = [path], search = false, executor } = options;
   const env = environment(options.env);
   const current = engine();
-  const plan = {
-    steps: launchSteps(current.kernel, options, controls?.steps ?? {}),
-    cloneFlags: controls?.cloneFlags ?? 0,
-    exec: {
-      candidates: search ? candidatesFor(path, searchPath(env)) : [path],
-      file: path,
-      shellFallback: search,
-    },
-  };
-  if (executor === 'direct') checkExecutor(plan);
+  const asked = prepareControls(options);
+  const controls = asked && acquireControls(asked, current.launcher);
   let launched: Launched;
   try {
-    launched = current.launcher.launch({ plan, argv, env, executor, wait: true });
+    const plan = {
+      steps: launchSteps(current.kernel, options, controls?.steps ?? {}),
+      cloneFlags: controls?.cloneFlags ?? 0,
+      exec: {
+        candidates: search ? candidatesFor(path, searchPath(env)) : [path],
+        file: path,
+        shellFallback: search,
+      },
+    };
+    if (executor === 'direct') checkExecutor(plan);
+    const cgroup = controls?.cgroup;
+    launched = current.launcher.launch({ plan, argv, env, executor, wait: true, cgroup });
   } catch (error) {
+    controls?.failed();
     if (error instanceof LaunchError) error.spawnargs = argv.slice(1);
     throw error;
+  } finally {
+    controls?.launched();
   }
   let settle: (exit: Exit | null) => void = () => {};
   const exited = new Promise<Exit | null>((resolve) => {
@@ -130,13 +143,17 @@ export function launch(options: LaunchOptions): LaunchedProcess {
   const supervision = new Supervision(current, launched, {
     started: () => {},
     failed: () => {},
-    exited: (exit) => settle(exit === 'lost' ? null : exit),
+    exited: (exit) => {
+      controls?.ended();
+      settle(exit === 'lost' ? null : exit);
+    },
   });
   return {
     pid: supervision.pid,
     get pidfd() {
       return supervision.pidfd;
     },
+    cgroup: controls?.group ?? null,
     exited,
     kill: (signal = 'SIGTERM') => supervision.kill(signal === 0 ? 0 : signalNumber(signal)) === 0,
     ref: () => supervision.ref(),

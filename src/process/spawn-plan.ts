@@ -9,7 +9,7 @@ export interface SpawnAttributes {
   readonly detached?: boolean | undefined;
   readonly uid?: number | null | undefined;
   readonly gid?: number | null | undefined;
-  readonly controls?: Controls | undefined;
+  readonly controls?: Pick<Controls, 'steps' | 'cloneFlags' | 'key'> | undefined;
 }
 
 /** What tells a step of `stdio` from others: it opens /dev/null, or sets flags. */

@@ -1,6 +1,7 @@
 import { constants } from 'node:os';
 import type { Stream } from 'node:stream';
 import { inspect } from 'node:util';
+import { type AcquiredControls, acquireControls } from '../controls/index.js';
 import { errnoCode, invalidArgType, invalidArgValue, LaunchError } from '../errors.js';
 import type { Launched } from '../launch/launcher.js';
 import {
@@ -76,7 +77,7 @@ export function spawnSync(
   const engineNow = engine();
   let result: SpawnSyncResult;
   try {
-    const { launched, channels } = start(engineNow, normal, entries, input);
+    const { launched, channels, controls } = start(engineNow, normal, entries, input);
     const pump = new Pump(engineNow.kernel, launched.pidfd, channels.filter(isPresent), {
       timeout: given.timeout ?? 0,
       killSignal,
@@ -85,6 +86,7 @@ export function spawnSync(
     });
     const { exit, errno } = pump.run();
     engineNow.watcher.release(launched.pidfd);
+    controls?.ended();
     const failed = errno === 0 ? undefined : { error: syncError(errno, normal) };
     result = { ...failed, ...gather(launched.pid, exit, channels) };
   } catch (error) {
@@ -139,28 +141,39 @@ function settle(
   throw Object.assign(new Error(`Command failed: ${command}${detail}`), result);
 }
 
+interface Started {
+  readonly launched: Launched;
+  readonly channels: (Channel | null)[];
+  readonly controls: AcquiredControls | undefined;
+}
+
 function start(
   { kernel, launcher }: Engine,
   options: NormalOptions,
   entries: readonly StdioEntry[],
   input: Uint8Array,
-): { launched: Launched; channels: (Channel | null)[] } {
+): Started {
   const { file, args: argv, executor } = options;
   const env = options.envPairs ?? 'inherit';
   const { map, actions, theirs, ours } = openStdio(kernel, entries);
+  let controls: AcquiredControls | undefined;
   try {
     const candidates = findCandidates(kernel, file, env, options.cwd);
-    const plan = spawnPlan(options, candidates, map, actions);
-    const launched = launcher.launch({ plan, argv, env, executor, wait: true });
+    controls = options.controls && acquireControls(options.controls, launcher);
+    const plan = spawnPlan({ ...options, controls }, candidates, map, actions);
+    const cgroup = controls?.cgroup;
+    const launched = launcher.launch({ plan, argv, env, executor, wait: true, cgroup });
     const channels: (Channel | null)[] = entries.map(() => null);
     for (const { fd, index } of ours) {
       channels[index] = { fd, input: index === 0 ? input : null, chunks: [] };
     }
-    return { launched, channels };
+    return { launched, channels, controls };
   } catch (error) {
+    controls?.failed();
     for (const { fd } of ours) kernel.call('close', fd);
     throw error;
   } finally {
+    controls?.launched();
     closeAll(kernel, theirs);
   }
 }

@@ -25,13 +25,13 @@ export class ProgramBuilder {
   readonly #instructions: Instruction[] = [];
   readonly #pointers: { at: number; place: Place }[] = [];
   readonly #names = new Map<Label, string>();
-  readonly #wordSize: number;
+  readonly wordSize: 4 | 8;
   #data: Uint8Array;
   #view: DataView;
   #used = 0;
 
   constructor(wordSize: 4 | 8) {
-    this.#wordSize = wordSize;
+    this.wordSize = wordSize;
     this.#data = new Uint8Array(256);
     this.#view = new DataView(this.#data.buffer);
   }
@@ -110,7 +110,7 @@ export class ProgramBuilder {
   }
 
   /** Room for `size` bytes, zero. */
-  reserve(size: number, alignment = this.#wordSize): Place {
+  reserve(size: number, alignment: number = this.wordSize): Place {
     const offset = Math.ceil(this.#used / alignment) * alignment;
     this.#used = offset + size;
     if (this.#used > this.#data.length) {
@@ -138,11 +138,11 @@ export class ProgramBuilder {
 
   /** Consecutive words of the target's size, some of which may be addresses. */
   words(...values: Operand[]): Place {
-    const place = this.reserve(values.length * this.#wordSize);
+    const place = this.reserve(values.length * this.wordSize);
     values.forEach((value, i) => {
-      const at = place.offset + i * this.#wordSize;
+      const at = place.offset + i * this.wordSize;
       if (typeof value !== 'number') this.#pointers.push({ at, place: value });
-      else if (this.#wordSize === 8) this.#view.setBigInt64(at, BigInt(value), true);
+      else if (this.wordSize === 8) this.#view.setBigInt64(at, BigInt(value), true);
       else if (value === (value | 0) || value === value >>> 0) this.#view.setInt32(at, value, true);
       else throw new InternalError(`${value} does not fit a word`);
     });

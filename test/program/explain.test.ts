@@ -280,8 +280,10 @@ for (const machine of Object.values(MACHINES)) {
     const programs: Record<string, () => Program> = {
       'plan, image': () => planProgram('image'),
       'plan, direct': () => planProgram('direct'),
-      'launch, image': () => launchProgram(machine, false, site).program,
-      'launch, direct': () => launchProgram(machine, true, site).program,
+      'launch, image': () =>
+        launchProgram(machine, { direct: false, intoCgroup: false }, site).program,
+      'launch, direct': () =>
+        launchProgram(machine, { direct: true, intoCgroup: false }, site).program,
       waiter: () => waiterProgram(machine).program,
       join: () => joinProgram(machine, { ...join, record: 56, set: 6, pipe: 7 }).program,
     };

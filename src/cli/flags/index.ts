@@ -1,7 +1,8 @@
 import type { ControlOptions } from '../../controls/index.js';
+import { CGROUP_FLAGS } from './cgroup.js';
 import type { FlagGroup, FlagValues } from './flag-group.js';
 
-const GROUPS: readonly FlagGroup[] = [];
+const GROUPS: readonly FlagGroup[] = [CGROUP_FLAGS];
 
 /** Flags of all control options. */
 export const CONTROL_FLAGS: FlagGroup['options'] = Object.assign(

@@ -1,3 +1,4 @@
+import { CGROUP_STEPS, type CgroupStep } from './cgroup.js';
 import { CREDENTIAL_STEPS, type CredentialStep } from './credentials.js';
 import type { Emitter } from './emitter.js';
 import { FILE_STEPS, type FileStep } from './files.js';
@@ -6,10 +7,11 @@ import { PROCESS_STEPS, type ProcessStep } from './process.js';
 import { SIGNAL_STEPS, type SignalStep } from './signals.js';
 
 /** A step of a plan. */
-export type Step = ProcessStep | FileStep | CredentialStep | SignalStep;
+export type Step = ProcessStep | CgroupStep | FileStep | CredentialStep | SignalStep;
 
 const KINDS: StepKinds<Step> = {
   ...PROCESS_STEPS,
+  ...CGROUP_STEPS,
   ...FILE_STEPS,
   ...CREDENTIAL_STEPS,
   ...SIGNAL_STEPS,
