@@ -18,18 +18,51 @@ function actionKey(step: Step): string {
   return step.type === 'statusFlags' ? `f${step.fd}=${step.flags}` : step.type;
 }
 
-/** The plan of a spawn: the steps of one stage as Node's own has them, then those of controls. */
+/** How many plans are kept. */
+const KEPT = 64;
+const kept = new Map<string, Plan>();
+
+/**
+ * The plan of a spawn: the steps of one stage as Node's own has them, then those of controls.
+ * Processes are mostly started in the same few ways, so plans are kept by what they depend on.
+ */
 export function spawnPlan(
-  { file, cwd, detached, uid, gid, controls }: SpawnAttributes,
+  attributes: SpawnAttributes,
   candidates: readonly string[],
   map: ReadonlyMap<number, number>,
   actions: readonly Step[],
 ): Plan {
+  const { file, cwd, detached, uid, gid, controls } = attributes;
+  let key = `${detached} ${uid} ${gid}`;
+  for (const action of actions) key += ` ${actionKey(action)}`;
+  for (const [to, from] of map) key += ` ${to}=${from}`;
+  // Strings end with a NUL, which none of them contains.
+  for (const path of candidates) key += `\0${path}`;
+  key += `\0\0${file}\0${cwd ?? ''}\0${controls?.key ?? ''}`;
+  let plan = kept.get(key);
+  if (plan === undefined) {
+    plan = {
+      steps: inOrder(ownSteps(attributes, map, actions), controls?.steps ?? {}),
+      exec: { candidates, file, shellFallback: true },
+      cloneFlags: controls?.cloneFlags ?? 0,
+      key,
+    };
+    if (kept.size >= KEPT) kept.clear();
+    kept.set(key, plan);
+  }
+  return plan;
+}
+
+function ownSteps(
+  { cwd, detached, uid, gid }: SpawnAttributes,
+  map: ReadonlyMap<number, number>,
+  actions: readonly Step[],
+): StagedSteps {
   const credentials: Step[] = [];
   if (uid != null || gid != null) credentials.push({ type: 'dropGroups' });
   if (gid != null) credentials.push({ type: 'setgid', gid });
   if (uid != null) credentials.push({ type: 'setuid', uid });
-  const own: StagedSteps = {
+  return {
     signals: [{ type: 'signalDefaults', signals: ALL_SIGNALS }],
     session: detached ? [{ type: 'setsid' }] : [],
     descriptors: [{ type: 'descriptors', map }, ...actions],
@@ -37,12 +70,4 @@ export function spawnPlan(
     credentials,
     mask: [{ type: 'signalMask', signals: NO_SIGNALS }],
   };
-  const steps = controls === undefined ? inOrder(own) : inOrder(own, controls.steps);
-  let key = `${detached} ${uid} ${gid} ${actions.map(actionKey)}`;
-  for (const [to, from] of map) key += ` ${to}=${from}`;
-  // Strings end with a NUL, which none of them contains.
-  for (const path of candidates) key += `\0${path}`;
-  key += `\0\0${file}\0${cwd ?? ''}\0${controls?.key ?? ''}`;
-  const exec = { candidates, file, shellFallback: true };
-  return { steps, exec, cloneFlags: controls?.cloneFlags ?? 0, key };
 }
