@@ -111,6 +111,13 @@ export function unknownSignal(signal: unknown): TypeError {
   return coded(TypeError, 'ERR_UNKNOWN_SIGNAL', `Unknown signal: ${String(signal)}`);
 }
 
+/** Node's error where its permission model forbids to start processes. */
+export function accessDenied(): Error & { code: string } {
+  const message = 'Access to this API has been restricted: allow it with --allow-child-process';
+  const error = coded(Error, 'ERR_ACCESS_DENIED', message);
+  return Object.assign(error, { permission: 'ChildProcess', resource: '' });
+}
+
 /** An option that does not exist: TypeError with the code of an invalid value. */
 export function unknownOption(name: string, known: readonly string[]): TypeError {
   const near = known.find((other) => other.toLowerCase() === name.toLowerCase());

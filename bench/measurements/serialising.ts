@@ -40,10 +40,10 @@ export const serialising: Measurement = {
       }
       return writeVectors(arena, 0, argv, list).end;
     };
-    const kept = new CompiledPlans(binding);
+    const kept = new CompiledPlans(binding, true);
     const warm = sample(budget / 2, () => serialise(kept));
     // A thread has one CompiledPlans from its first launch on; only the plan is new to it.
-    const cold = sample(budget / 2, serialise, () => new CompiledPlans(binding));
+    const cold = sample(budget / 2, serialise, () => new CompiledPlans(binding, true));
     return [
       {
         what: `plan and ${VARIABLES} variables to bytes, plan seen before`,

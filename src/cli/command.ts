@@ -32,7 +32,8 @@ export interface Command {
   /** undefined: this process's environment. */
   readonly env: EnvironmentOption | undefined;
   readonly argv0: string | undefined;
-  readonly executor: Executor;
+  /** undefined: the first that works. */
+  readonly executor: Executor | undefined;
   readonly controls: ControlOptions;
 }
 
@@ -40,8 +41,8 @@ export function readCommand(values: CommandValues, words: readonly string[]): Co
   const [file, ...args] = words;
   if (file === undefined) throw new UsageError('which command?');
   if (file === '') throw new UsageError('the name of the command is empty');
-  const { executor = 'image', cwd, argv0 } = values;
-  if (!isExecutor(executor)) {
+  const { executor, cwd, argv0 } = values;
+  if (executor !== undefined && !isExecutor(executor)) {
     throw new UsageError(`--executor is one of ${EXECUTORS.join(', ')}, not '${executor}'`);
   }
   if (cwd === '') throw new UsageError('--cwd is empty');

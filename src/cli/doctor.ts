@@ -1,6 +1,8 @@
 import type { Executor } from '../launch/executor.js';
+import { nameOf, type Way } from '../launch/ways.js';
 import { HELP } from './help.js';
-import { Missing, PROBES, type Probe } from './probes.js';
+import { PROBES, type Probe } from './probes.js';
+import { Missing, tryLaunch } from './trial.js';
 import { parseOptions } from './usage.js';
 
 const OPTIONS = { json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } } as const;
@@ -19,7 +21,7 @@ interface Finding {
 interface Verdict {
   /** Whether processes can be started. */
   readonly ok: boolean;
-  /** The executor to use. */
+  /** The executor that is used where none is named. */
   readonly executor: Executor | null;
   readonly why: string;
 }
@@ -33,7 +35,7 @@ export async function doctor(argv: readonly string[]): Promise<number> {
   }
   const findings: Finding[] = [];
   for (const probe of PROBES) findings.push(await examine(probe));
-  const verdict = judge(findings);
+  const verdict = await judge();
   process.stdout.write(
     json
       ? `${JSON.stringify({ ...verdict, node: process.version, findings }, null, 2)}\n`
@@ -54,15 +56,22 @@ async function examine({ name, meaning, look }: Probe): Promise<Finding> {
   }
 }
 
-function judge(findings: readonly Finding[]): Verdict {
-  const find = (name: string) => findings.find((finding) => finding.name === name);
-  const [image, direct] = [find('image executor'), find('direct executor')];
-  if (image?.ok) return { ok: true, executor: 'image', why: 'it is the default, and works' };
-  if (direct?.ok) {
-    const ask = "it must be asked for: executor: 'direct', or --executor direct";
-    return { ok: true, executor: 'direct', why: `image does not work, direct does; ${ask}` };
+/** What a launch takes that names no executor. */
+async function judge(): Promise<Verdict> {
+  let way: Way;
+  try {
+    ({ way } = await tryLaunch());
+  } catch (error) {
+    if (!(error instanceof Missing)) throw error;
+    return { ok: false, executor: null, why: 'no process can be started; the lines above say why' };
   }
-  return { ok: false, executor: null, why: 'no process can be started; the lines above say why' };
+  const { executor } = way;
+  if (way.image === 'memfd') return { ok: true, executor, why: 'it is the default, and works' };
+  const why =
+    way.image === 'file'
+      ? `memfds are refused, so the image goes into ${nameOf(way)}`
+      : 'image does not work; where credentials change, nothing does';
+  return { ok: true, executor, why };
 }
 
 function format(findings: readonly Finding[], { executor, why }: Verdict): string {

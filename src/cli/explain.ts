@@ -80,7 +80,7 @@ interface Explanation {
 }
 
 function explainCommand(command: Command, machine: Machine): Explanation {
-  const { file, args, argv0 = file, executor } = command;
+  const { file, args, argv0 = file, executor = 'image' } = command;
   const { wordSize } = machine;
   const argv = [argv0, ...args];
   const { plan, refusal } = planFor(command);
@@ -89,7 +89,8 @@ function explainCommand(command: Command, machine: Machine): Explanation {
   const site = { machine, executor, errorPipe, argumentCount: argv.length };
   const { program } = compilePlan(plan, site, template);
   const direct = executor === 'direct';
-  const variant = { direct, intoCgroup: command.controls.cgroup !== undefined };
+  const intoCgroup = command.controls.cgroup !== undefined;
+  const variant = { carrier: direct ? 'direct' : 'memfd', intoCgroup } as const;
   const launch = launchProgram(machine, variant, { epoll: EPOLL, live: LIVE });
   return {
     file,

@@ -9,7 +9,7 @@ const COMMAND_OPTIONS = `\
   --env NAME=VALUE      sets a variable; any number of times
   --clear-env           starts from an empty environment
   --argv0 NAME          argv[0] of the command
-  --executor NAME       what runs the plan: image (default) or direct
+  --executor NAME       what runs the plan: image or direct; default: what works here
 ${CONTROL_HELP}`;
 
 export const HELP: Readonly<Record<Subcommand, string>> = {

@@ -1,28 +1,21 @@
-import { accessSync, constants, readFileSync, statfsSync } from 'node:fs';
+import { readFileSync, statfsSync } from 'node:fs';
 import { arch, release, type } from 'node:os';
-import { errnoCode, UnsupportedError } from '../errors.js';
 import { binding } from '../launch/binding.js';
-import type { Executor } from '../launch/executor.js';
-import { Kernel } from '../launch/kernel.js';
+import { nameOf } from '../launch/ways.js';
 import { MACHINES, machineFor } from '../machine/index.js';
 import {
   AT_EMPTY_PATH,
   EBADF,
-  ECHILD,
   EINVAL,
   MFD_ALLOW_SEALING,
   MFD_CLOEXEC,
   MFD_EXEC,
-  O_WRONLY,
   P_PIDFD,
   WEXITED,
   WNOHANG,
 } from '../plan/constants.js';
 import { LAST_DESCRIPTOR } from '../plan/descriptors.js';
-import { type LaunchedProcess, launch } from '../process/launch.js';
-
-/** Something is not there; the message says why. */
-export class Missing extends Error {}
+import { kernel, Missing, must, tryLaunch } from './trial.js';
 
 /** One thing that the engine needs, or can use. */
 export interface Probe {
@@ -33,90 +26,17 @@ export interface Probe {
   readonly look: () => string | Promise<string>;
 }
 
-/** Linux 5.9: close_range(2), the youngest call that the engine cannot do without. */
-const OLDEST_KERNEL = [5, 9] as const;
+/** Linux 5.4: waitid(P_PIDFD), the youngest call that the engine cannot do without. */
+const OLDEST_KERNEL = [5, 4] as const;
+/** A descriptor that is certainly not open. */
+const NONE = 0x7fffffff;
 /** f_type of a proc file system; statfs(2). */
 const PROC_SUPER_MAGIC = 0x9fa0;
-
-let kernelInUse: Kernel | undefined;
-
-function kernel(): Kernel {
-  try {
-    kernelInUse ??= new Kernel(binding());
-    return kernelInUse;
-  } catch (error) {
-    if (!(error instanceof UnsupportedError)) throw error;
-    throw new Missing('cannot be tried: the binding is not loaded');
-  }
-}
-
-/** The result of a call; throws unless it is a success or the negated error number `expected`. */
-function must(syscall: string, result: number, expected?: number): number {
-  if (result < 0 && result !== expected) {
-    throw new Missing(`${syscall} fails with ${errnoCode(-result)}`);
-  }
-  return result;
-}
-
-/** Does something with a pidfd of this very process. */
-function withOwnPidfd(use: (pidfd: number) => void): void {
-  const pidfd = must('pidfd_open', kernel().call('pidfd_open', process.pid));
-  try {
-    use(pidfd);
-  } finally {
-    kernel().call('close', pidfd);
-  }
-}
 
 function createMemfd(flags: number): number {
   const fd = kernel().call('memfd_create', kernel().string('safeexec-doctor'), flags);
   if (fd >= 0) kernel().call('close', fd);
   return fd;
-}
-
-/** The command of a trial launch: the smallest that is there. */
-function trialCommand(): string[] {
-  for (const path of ['/bin/true', '/usr/bin/true']) {
-    try {
-      accessSync(path, constants.X_OK);
-      return [path];
-    } catch {}
-  }
-  return [process.execPath, '--version'];
-}
-
-/** What became of trial launches: why there was no process, or the command that ran. */
-const trials = new Map<Executor, Promise<string>>();
-
-/** Starts a command, looks at its pidfd, and waits for its end. */
-function tryLaunch(executor: Executor): Promise<string> {
-  let trial = trials.get(executor);
-  if (trial === undefined) {
-    trial = launchTrial(executor);
-    trials.set(executor, trial);
-  }
-  return trial;
-}
-
-async function launchTrial(executor: Executor): Promise<string> {
-  kernel();
-  const argv = trialCommand();
-  const [path] = argv as [string];
-  const actions = [{ type: 'open', fd: 1, path: '/dev/null', flags: O_WRONLY }] as const;
-  let child: LaunchedProcess;
-  try {
-    child = launch({ path, argv, actions, executor });
-  } catch (error) {
-    throw new Missing(error instanceof Error ? error.message : String(error));
-  }
-  const answer = kernel().call('pidfd_send_signal', child.pidfd, 0);
-  const exit = await child.exited;
-  if (exit === null) throw new Missing('somebody else reaped the process');
-  if (exit.exitCode !== 0) {
-    throw new Missing(`${path} ended with ${exit.signal ?? `code ${exit.exitCode}`}`);
-  }
-  must('pidfd_send_signal to the new process', answer);
-  return `${argv.join(' ')} was started and ended`;
 }
 
 const NO_ENGINE = 'the engine cannot work here';
@@ -163,8 +83,20 @@ export const PROBES: readonly Probe[] = [
     },
   },
   {
+    name: 'permission',
+    meaning: NO_ENGINE,
+    look: () => {
+      const { permission } = process;
+      if (permission === undefined) return 'node runs without --permission';
+      if (!permission.has('child')) {
+        throw new Missing('node runs under --permission without --allow-child-process');
+      }
+      return 'node runs with --allow-child-process';
+    },
+  },
+  {
     name: 'memfd_create',
-    meaning: 'the image executor cannot work; direct can',
+    meaning: 'the image of the helper goes into a file',
     look: () => {
       must('memfd_create', createMemfd(MFD_CLOEXEC | MFD_ALLOW_SEALING));
       return 'with sealing';
@@ -192,32 +124,46 @@ export const PROBES: readonly Probe[] = [
   },
   {
     name: 'executable memfd',
-    meaning: 'the image executor cannot work; direct can',
+    meaning: 'the image of the helper goes into a file',
     look: async () => {
       const sysctl = memfdNoexec();
       if (sysctl === '2') throw new Missing('vm.memfd_noexec is 2, which forbids it');
-      await tryLaunch('image');
+      const { way } = await tryLaunch('image');
+      if (way.image !== 'memfd') throw new Missing('the kernel, or a filter, refuses it');
       return sysctl === null ? 'there is no vm.memfd_noexec' : `vm.memfd_noexec is ${sysctl}`;
     },
   },
   {
-    name: 'CLONE_PIDFD',
+    name: 'executable file',
+    meaning: 'where memfds are refused too, the image executor cannot work',
+    look: async () => {
+      const { way } = await tryLaunch('image');
+      return way.image === 'file' ? `without a name, in ${way.folder}` : 'not needed';
+    },
+  },
+  {
+    name: 'pidfd of a child',
     meaning: NO_ENGINE,
     look: async () => {
-      // Whichever executor works: the clone is the same.
-      await tryLaunch('image').catch(() => tryLaunch('direct'));
-      return 'clone gave a pidfd';
+      await tryLaunch();
+      return 'by CLONE_PIDFD or pidfd_open';
+    },
+  },
+  {
+    name: 'pidfd_open',
+    meaning: 'nothing, where clone(CLONE_PIDFD) works',
+    look: () => {
+      // Process 0 is none.
+      must('pidfd_open', kernel().call('pidfd_open', 0), -EINVAL);
+      return 'of a process';
     },
   },
   {
     name: 'waitid(P_PIDFD)',
     meaning: NO_ENGINE,
     look: () => {
-      // This process is no child of its own.
-      withOwnPidfd((pidfd) => {
-        const result = kernel().call('waitid', P_PIDFD, pidfd, 0, WEXITED | WNOHANG);
-        must('waitid', result, -ECHILD);
-      });
+      const result = kernel().call('waitid', P_PIDFD, NONE, 0, WEXITED | WNOHANG);
+      must('waitid', result, -EBADF);
       return 'takes a pidfd';
     },
   },
@@ -225,15 +171,13 @@ export const PROBES: readonly Probe[] = [
     name: 'pidfd_send_signal',
     meaning: NO_ENGINE,
     look: () => {
-      withOwnPidfd((pidfd) => {
-        must('pidfd_send_signal', kernel().call('pidfd_send_signal', pidfd, 0));
-      });
+      must('pidfd_send_signal', kernel().call('pidfd_send_signal', -1), -EBADF);
       return 'takes a pidfd';
     },
   },
   {
     name: 'close_range',
-    meaning: NO_ENGINE,
+    meaning: 'descriptors are closed one by one, which takes longer, and needs /proc',
     look: () => {
       must('close_range', kernel().call('close_range', LAST_DESCRIPTOR, LAST_DESCRIPTOR));
       return 'up to the last descriptor';
@@ -241,7 +185,7 @@ export const PROBES: readonly Probe[] = [
   },
   {
     name: '/proc',
-    meaning: 'the binding must be there as a file; run may send a signal of the terminal twice',
+    meaning: 'nothing with close_range; run may send a signal of the terminal twice',
     look: () => {
       let found: number;
       try {
@@ -255,13 +199,19 @@ export const PROBES: readonly Probe[] = [
   },
   {
     name: 'image executor',
-    meaning: 'processes are started only where the direct executor is asked for',
-    look: () => tryLaunch('image'),
+    meaning: 'direct takes its place, but not for what changes credentials or makes namespaces',
+    look: async () => {
+      const { command, way } = await tryLaunch('image');
+      return `${command} was started and ended, by ${nameOf(way)}`;
+    },
   },
   {
     name: 'direct executor',
     meaning: 'only the image executor can be used',
-    look: () => tryLaunch('direct'),
+    look: async () => {
+      const { command } = await tryLaunch('direct');
+      return `${command} was started and ended`;
+    },
   },
 ];
 

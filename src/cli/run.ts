@@ -1,4 +1,5 @@
 import type { SpawnError } from '../process/child-process.js';
+import { engine } from '../process/engine.js';
 import { spawn } from '../process/spawn.js';
 import { signalNumber } from '../validate.js';
 import { COMMAND_OPTIONS, type Command, readCommand, withControls } from './command.js';
@@ -81,7 +82,8 @@ async function runCommand(
       });
     });
     if (debug && pid !== undefined) {
-      const line = `pid ${pid}, executor ${executor}, the launch took ${took.toFixed(2)} ms`;
+      const { executor: used } = engine().launcher.last ?? {};
+      const line = `pid ${pid}, executor ${used}, the launch took ${took.toFixed(2)} ms`;
       process.stderr.write(`safeexec: ${line}\n`);
     }
     if (timeout > 0) {

@@ -4,19 +4,20 @@ import {
   constants as fsConstants,
   mkdtempSync,
   openSync,
-  rmdirSync,
-  unlinkSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
   writeSync,
 } from 'node:fs';
-import { constants, tmpdir } from 'node:os';
+import { constants } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { UnsupportedError } from '../errors.js';
 import { machineFor } from '../machine/index.js';
 import type { Machine } from '../machine/machine.js';
 import { __O_TMPFILE } from '../plan/constants.js';
 import { HEADER, HEADER_WORDS, OP, WORD } from '../program/instruction.js';
 import { bindingFileName, bindingImage, TABLE_NAMES } from './binding-image.js';
+import { executableFolders, packageFolder } from './folders.js';
 import { Memory, type Run } from './memory.js';
 
 /** The native binding, loaded, and what its table says of this process. */
@@ -66,83 +67,91 @@ function load(): Binding {
   }
   const machine = machineFor(process.arch);
   // Beside the bundled modules of the package, or a folder above the compiled sources.
-  const [file, other] = ['./binding/', '../binding/'].map((folder) =>
-    fileURLToPath(new URL(folder + bindingFileName(machine), import.meta.url)),
-  ) as [string, string];
-  return loadFrom(existsSync(file) ? file : other, machine);
-}
-
-function loadFrom(file: string, machine: Machine): Binding {
-  let run: Run;
-  let source = file;
+  const own = packageFolder();
+  const file = ['binding', '../binding']
+    .map((folder) => (own === null ? '' : join(own, folder, bindingFileName(machine))))
+    .find(existsSync);
+  // Without it, in a bundle or a single-file build, emit what it would hold.
+  if (file === undefined) return emitted(machine, 'its file is missing');
   try {
-    run = dlopen(file);
+    const run = dlopen(file);
+    return { machine, run, source: file, ...readTable(machine, run) };
   } catch (error) {
-    if (!isMissing(error, file)) throw error;
-    // A bundle, or a single-file build: emit what the file would hold.
-    source = 'emitted';
-    run = openEmitted(machine);
+    if (error instanceof UnsupportedError) throw error;
+    const { message } = error as Error;
+    if (!isIntact(file, machine)) throw new Error(`${message}; it is damaged: install it again`);
+    // Then it is the place: mounted noexec, as a rule.
+    return emitted(machine, `${message} (is it mounted noexec?)`);
   }
-  return { machine, run, source, ...readTable(machine, run) };
 }
 
-function isMissing(error: unknown, file: string): boolean {
+function isIntact(file: string, machine: Machine): boolean {
   try {
-    closeSync(openSync(file, 'r'));
+    return readFileSync(file).equals(bindingImage(machine).bytes);
+  } catch {
     return false;
-  } catch (reason) {
-    const { code } = reason as NodeJS.ErrnoException;
-    return (
-      code === 'ENOENT' ||
-      code === 'ENOTDIR' ||
-      (error as NodeJS.ErrnoException).code === 'ERR_DLOPEN_FAILED'
-    );
   }
 }
 
 function dlopen(path: string): Run {
   const module = { exports: {} };
-  process.dlopen(module, path, constants.dlopen.RTLD_NOW);
+  try {
+    process.dlopen(module, path, constants.dlopen.RTLD_NOW);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_DLOPEN_DISABLED') throw error;
+    throw new UnsupportedError(
+      'native add-ons are disabled here: start node without --no-addons, and under --permission ' +
+        'with --allow-addons',
+      'binding',
+      error,
+    );
+  }
   return module.exports as Run;
 }
 
-/** Loads an emitted binding from a file without a name, or from one that loses its at once. */
-function openEmitted(machine: Machine): Run {
+/** Loads what is emitted, from a file that has no name, or a name only for that moment. */
+function emitted(machine: Machine, why: string): Binding {
   const { bytes, build } = bindingImage(machine);
-  let error: unknown;
-  for (const folder of [tmpdir(), '/dev/shm', '/var/tmp', process.cwd()]) {
-    try {
-      const { fd, remove } = temporaryFile(folder);
+  const reasons: string[] = [];
+  for (const folder of executableFolders()) {
+    for (const open of [openUnnamed, openNamed]) {
       try {
-        writeSync(fd, bytes);
-        return openDescriptor(machine, fd, build);
-      } finally {
-        closeSync(fd);
-        remove();
+        const run = open(machine, folder, bytes, build);
+        return { machine, run, source: 'emitted', ...readTable(machine, run) };
+      } catch (error) {
+        if (error instanceof UnsupportedError) throw error;
+        if (open === openNamed) reasons.push(`${folder}: ${(error as Error).message}`);
       }
-    } catch (reason) {
-      error = reason;
     }
   }
-  throw error;
+  const allow = process.permission === undefined ? '' : ' (and allow it with --allow-fs-write)';
+  throw new UnsupportedError(
+    `the native binding could not be loaded: ${why}; and it could not be emitted: set TMPDIR to a ` +
+      `folder that is writable${allow} and not mounted noexec; tried ${reasons.join(', ')}`,
+    'binding',
+  );
 }
 
-function temporaryFile(folder: string): { fd: number; remove: () => void } {
-  const { O_RDWR, O_CREAT, O_EXCL } = fsConstants;
-  const unnamed = __O_TMPFILE | fsConstants.O_DIRECTORY;
+/** Needs O_TMPFILE, and /proc. */
+function openUnnamed(machine: Machine, folder: string, bytes: Uint8Array, build: number): Run {
+  const { O_RDWR, O_DIRECTORY } = fsConstants;
+  const fd = openSync(folder, O_RDWR | O_DIRECTORY | __O_TMPFILE, 0o700);
   try {
-    return { fd: openSync(folder, O_RDWR | unnamed, 0o700), remove: () => {} };
-  } catch {
-    const directory = mkdtempSync(join(folder, 'safeexec-'));
-    const path = join(directory, 'binding.node');
-    const fd = openSync(path, O_RDWR | O_CREAT | O_EXCL, 0o700);
-    return {
-      fd,
-      remove: () => {
-        unlinkSync(path);
-        rmdirSync(directory);
-      },
-    };
+    writeSync(fd, bytes);
+    return openDescriptor(machine, fd, build);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function openNamed(_: Machine, folder: string, bytes: Uint8Array): Run {
+  const directory = mkdtempSync(join(folder, 'safeexec-'));
+  const path = join(directory, 'binding.node');
+  try {
+    writeFileSync(path, bytes, { mode: 0o700, flag: 'wx' });
+    return dlopen(path);
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
   }
 }
 
@@ -155,7 +164,7 @@ function openDescriptor(machine: Machine, fd: number, build: number): Run {
     const run = dlopen(`/proc/${process.pid}/${'./'.repeat(attempt)}fd/${fd}`);
     if (readTable(machine, run).build === build) return run;
   }
-  throw new UnsupportedError('the dynamic linker keeps giving back another binding', 'binding');
+  throw new Error('the dynamic linker keeps giving back another binding');
 }
 
 /** Reads the binding's table with a program of copies. */

@@ -31,10 +31,12 @@ export class CompiledPlans {
   /** Address for which the programs of images are linked. */
   readonly imageProgramAddress: number;
   readonly #binding: Binding;
+  readonly #closeRange: boolean;
   readonly #template: ImageTemplate;
   readonly #studied = new Map<string, StudiedPlan>();
 
-  constructor(binding: Binding) {
+  constructor(binding: Binding, closeRange: boolean) {
+    this.#closeRange = closeRange;
     this.#binding = binding;
     this.#template = imageTemplate(binding.machine);
     this.imageProgramAddress = this.#template.programAddress;
@@ -64,7 +66,7 @@ export class CompiledPlans {
     let compiled = kept.get(key);
     if (compiled !== undefined) return compiled;
     const { machine } = this.#binding;
-    const site = { machine, executor, errorPipe, argumentCount };
+    const site = { machine, executor, errorPipe, argumentCount, closeRange: this.#closeRange };
     const { program, bytes } = compilePlan(plan, site, this.#template);
     const image = executor === 'image' ? this.#place(bytes) : null;
     compiled = { program, size: bytes.length, image };

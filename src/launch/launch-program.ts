@@ -8,6 +8,8 @@ import {
   CLONE_VFORK,
   CLONE_VM,
   EINVAL,
+  ENOSYS,
+  EPERM,
   EPOLL_CTL_ADD,
   EPOLLIN,
   F_ADD_SEALS,
@@ -35,13 +37,19 @@ export const HELPER_NAME = 'safeexec';
 /** The child shares our memory, and we wait until it has its own. */
 export const CLONE_FLAGS = CLONE_VM | CLONE_VFORK;
 
+/**
+ * What the new process runs: an image in a memfd that the program makes, an image in a file that it
+ * is given, or the plan itself, in the parent's memory.
+ */
+export type Carrier = 'memfd' | 'file' | 'direct';
+
 /** The words of a launch program that its caller sets before, or reads after, a run. */
 export interface LaunchPlaces {
-  /** image: flags of memfd_create(2), and the image with its size. */
+  /** memfd: flags of memfd_create(2), and the image with its size. */
   readonly memfdFlags: Place | null;
   readonly image: Place | null;
   readonly imageSize: Place | null;
-  /** image: the vectors for the helper. */
+  /** memfd, file: the vectors for the helper. */
   readonly argv: Place | null;
   readonly envp: Place | null;
   /** direct: address of the plan's first instruction. */
@@ -55,7 +63,7 @@ export interface LaunchPlaces {
   readonly cloneFlags: readonly [Place, Place | null];
   /** The directory of the control group to start in, if that is what the program does. */
   readonly cgroup: Place | null;
-  /** To be -1 before a run. */
+  /** To be -1 before a run; file: the descriptor of the image, which the program closes. */
   readonly memfd: Place;
   /** To be -1 before a run; -1 after it if no child was started. */
   readonly pid: Place;
@@ -85,22 +93,22 @@ export interface WatchSite {
 
 /** What a launch program is made for. */
 export interface LaunchVariant {
-  readonly direct: boolean;
+  readonly carrier: Carrier;
   /** Has the kernel start the child in a control group: clone3(2), Linux 5.7. */
   readonly intoCgroup: boolean;
 }
 
 /**
- * The parent's half of a launch. The new process runs the plan in the parent's memory (`direct`),
- * or execs an image of it. When the program halts the child is in the thread's epoll set, and the
+ * The parent's half of a launch: the new process execs an image of the plan, or runs it. When the program halts the child is in the thread's epoll set, and the
  * error pipe has been asked for the outcome, should it be there already.
  */
 export function launchProgram(
   machine: Machine,
-  { direct, intoCgroup }: LaunchVariant,
+  { carrier, intoCgroup }: LaunchVariant,
   site: WatchSite,
 ): LaunchProgram {
   const { wordSize, structs } = machine;
+  const direct = carrier === 'direct';
   const b = new ProgramBuilder(wordSize);
   const [cloneFails, restoring, closing] = [b.label('clone failed'), b.label(), b.label('close')];
   const [child, given, childFails] = [b.label('child'), b.label(), b.label('child failed')];
@@ -121,7 +129,7 @@ export function launchProgram(
 
   let create = -1;
   let write = -1;
-  if (!direct) {
+  if (carrier === 'memfd') {
     create = b.syscall('memfd_create', [b.string(HELPER_NAME), 0], {
       result: memfd,
       onError: closing,
@@ -187,16 +195,16 @@ export function launchProgram(
   b.syscall('exit_group', [127]);
 
   const failedAt = (label: { index: number }): Place => b.wordOf(label.index, WORD.failedAt);
-  const imageOnly = (index: number, argument: number): Place | null =>
-    direct ? null : b.argumentOf(index, argument);
+  const argumentOf = (index: number, argument: number): Place | null =>
+    index < 0 ? null : b.argumentOf(index, argument);
   return {
     program: b.build(),
     places: {
-      memfdFlags: imageOnly(create, 1),
-      image: imageOnly(write, 1),
-      imageSize: imageOnly(write, 2),
-      argv: imageOnly(execveat, 2),
-      envp: imageOnly(execveat, 3),
+      memfdFlags: argumentOf(create, 1),
+      image: argumentOf(write, 1),
+      imageSize: argumentOf(write, 2),
+      argv: argumentOf(execveat, 2),
+      envp: argumentOf(execveat, 3),
       plan: direct ? b.wordOf(given.index, WORD.target) : null,
       descriptors: b.argumentOf(next, 0),
       descriptorsEnd: b.argumentOf(each, 1),
@@ -246,7 +254,7 @@ function emitClone(b: ProgramBuilder, intoCgroup: boolean, site: CloneSite): Clo
     return { flags: [args, null], cgroup: offsetBy(args, CLONE_ARGS_SIZE - 8), failures: [] };
   }
   const [refused, again] = [b.label('clone refused'), b.label('clone again')];
-  const unnamed = b.label('no pidfd');
+  const [asked, unnamed] = [b.label(), b.label('no pidfd')];
   const clone = b.syscall('clone', [CLONE_FLAGS | CLONE_PIDFD | SIGCHLD, 0, pidfd, 0, 0], {
     result: pid,
     onError: refused,
@@ -261,8 +269,15 @@ function emitClone(b: ProgramBuilder, intoCgroup: boolean, site: CloneSite): Clo
   b.place(refused);
   b.branchIfEqual(pid, -EINVAL, again);
   b.jump(failed);
+  // Not even a process that would only be ended is made if nothing can name it; 0 is no process.
   b.place(again);
   b.copy(b.words(0), b.wordOf(refused.index, WORD.failedAt));
+  b.syscall('pidfd_open', [0, 0], { onError: asked, step: { step: 'pidfd_open' } });
+  b.place(asked);
+  const answer = b.wordOf(asked.index, WORD.failedWith);
+  b.branchIfEqual(answer, -ENOSYS, failed);
+  b.branchIfEqual(answer, -EPERM, failed);
+  b.copy(b.words(0), b.wordOf(asked.index, WORD.failedAt));
   const without = b.syscall('clone', [CLONE_FLAGS | SIGCHLD, 0, 0, 0, 0], {
     result: pid,
     onError: failed,
@@ -283,7 +298,7 @@ function emitClone(b: ProgramBuilder, intoCgroup: boolean, site: CloneSite): Clo
   b.syscall('kill', [0, SIGKILL]);
   b.syscall('wait4', [0, 0, 0, 0]);
   const flags = [b.argumentOf(clone, 0), b.argumentOf(without, 0)] as const;
-  return { flags, cgroup: null, failures: [refused, unnamed] };
+  return { flags, cgroup: null, failures: [refused, asked, unnamed] };
 }
 
 /** A field of 64 bits as words. */

@@ -1,20 +1,6 @@
 import { alignUp } from '../elf/encode.js';
 import { InternalError, LaunchError, type LaunchFailure } from '../errors.js';
-import {
-  AT_EMPTY_PATH,
-  CLONE_ARGS_SIZE,
-  CLONE_INTO_CGROUP,
-  EBADF,
-  EINTR,
-  EINVAL,
-  ENOSYS,
-  MFD_ALLOW_SEALING,
-  MFD_CLOEXEC,
-  MFD_EXEC,
-  P_PIDFD,
-  SIGKILL,
-  WEXITED,
-} from '../plan/constants.js';
+import { EINTR, ENOSYS, EPERM, P_PIDFD, SIGKILL, WEXITED } from '../plan/constants.js';
 import { imageOnly, type Plan } from '../plan/plan.js';
 import { HEADER, HEADER_WORDS } from '../program/instruction.js';
 import { instructionAt, link } from '../program/link.js';
@@ -22,11 +8,14 @@ import { checkArgumentSize } from './argument-size.js';
 import { CompiledPlans, type StudiedPlan } from './compiled-plans.js';
 import { type ErrorPipe, openErrorPipe } from './error-pipe.js';
 import type { Executor } from './executor.js';
+import { canStartInCgroup, type Features, noPidfd } from './features.js';
+import { writeImageFile } from './image-file.js';
 import type { Kernel } from './kernel.js';
-import { HELPER_NAME, type WatchSite } from './launch-program.js';
+import type { Carrier, WatchSite } from './launch-program.js';
 import { Memory } from './memory.js';
 import { failureOf, Start, type StartInput, type StartResult } from './start.js';
 import { type Environment, vectorsSize, writeVectors } from './vectors.js';
+import { isBusy, isRefusal, noWay, type Refusal, type Way, Ways } from './ways.js';
 
 export interface LaunchRequest {
   readonly plan: Plan;
@@ -68,11 +57,17 @@ export type LaunchReport = (
   milliseconds: number,
 ) => void;
 
+/** How often a file that is busy is made anew: a few times would do, each is independent. */
+const BUSY_ATTEMPTS = 16;
+
 /** Bytes at the start of the arena that the binding uses for itself. */
 const ARENA_START = 64;
 
 /** Starts processes for one thread, one at a time. */
 export class Launcher {
+  /** What carried the plan of the latest launch that succeeded. */
+  last: Way | undefined;
+  readonly #ways: Ways;
   readonly #kernel: Kernel;
   readonly #watch: WatchSet;
   readonly #plans: CompiledPlans;
@@ -80,33 +75,37 @@ export class Launcher {
   readonly #starts = new Map<string, Start>();
   readonly #report: LaunchReport | undefined;
   #arena: Memory;
-
-  /** What is used where a request leaves it open; found out by the first that does. */
-  #executor: Executor | undefined;
   #startsInCgroup: boolean | undefined;
 
-  constructor(kernel: Kernel, watch: WatchSet, report?: LaunchReport) {
+  constructor(kernel: Kernel, features: Features, watch: WatchSet, report?: LaunchReport) {
     this.#kernel = kernel;
     this.#report = report;
     this.#watch = watch;
-    this.#plans = new CompiledPlans(kernel.binding);
-    this.#memfdFlags = memfdFlags(kernel);
+    this.#plans = new CompiledPlans(kernel.binding, features.closeRange);
+    this.#memfdFlags = features.memfdFlags;
+    this.#ways = new Ways(features);
     this.#arena = this.#allocate(1 << 16);
   }
 
-  /** Starts a process, or throws LaunchError and leaves nothing behind. */
+  /** Starts a process, or throws LaunchError or UnsupportedError and leaves nothing behind. */
   launch(request: LaunchRequest): Launched {
-    const executor = request.executor ?? this.#executorFor(request.plan);
-    try {
-      return this.#reported({ ...request, executor });
-    } catch (error) {
-      const isFree = request.executor === undefined && executor === 'image';
-      if (!isFree || !isForbidden(error) || imageOnly(request.plan) !== undefined) throw error;
-      // What forbids executable memory forbids it for good.
-      const launched = this.#reported({ ...request, executor: 'direct' });
-      this.#executor = 'direct';
-      return launched;
+    const choice = { executor: request.executor, imageOnly: imageOnly(request.plan) };
+    const refusals: Refusal[] = [];
+    for (const way of this.#ways.choose(choice)) {
+      try {
+        const launched = this.#patiently({ ...request, executor: way.executor, way });
+        if (refusals.length > 0 && refusals.every(({ error }) => isRefusal(error))) {
+          this.#ways.remember(way);
+        }
+        this.last = way;
+        return launched;
+      } catch (error) {
+        const refused = error instanceof LaunchError && (isRefusal(error) || isBusy(error));
+        if (!refused) throw error;
+        refusals.push({ way, error });
+      }
     }
+    throw noWay(choice, refusals);
   }
 
   /** Whether the kernel can start a process in a control group: clone3(2), Linux 5.7. */
@@ -115,10 +114,16 @@ export class Launcher {
     return this.#startsInCgroup;
   }
 
-  #executorFor(plan: Plan): Executor {
-    if (imageOnly(plan) !== undefined) return 'image';
-    this.#executor ??= hasExecveat(this.#kernel) ? 'image' : 'direct';
-    return this.#executor;
+  /** With a new file each time, as long as another thread's child has it open for writing. */
+  #patiently(request: ChosenRequest): Launched {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return this.#reported(request);
+      } catch (error) {
+        const busy = error instanceof LaunchError && isBusy(error);
+        if (!busy || attempt === BUSY_ATTEMPTS) throw error;
+      }
+    }
   }
 
   #reported(request: ChosenRequest): Launched {
@@ -153,7 +158,7 @@ export class Launcher {
 
   /** Writes all that the new process needs into the arena. */
   #prepare(
-    { plan, argv, env, executor, cgroup = -1 }: ChosenRequest,
+    { plan, argv, env, executor, way, cgroup = -1 }: ChosenRequest,
     pipe: ErrorPipe,
     studied: StudiedPlan,
   ): Prepared {
@@ -182,17 +187,27 @@ export class Launcher {
       arena.setWord(at + HEADER.stack * wordSize, vectors.argv - wordSize);
       arena.setWord(at + HEADER.env * wordSize, envp);
     }
-    const start = this.#start(executor, cgroup >= 0);
-    const memfdFlags = this.#memfdFlags;
+    const start = this.#start(way.image ?? 'direct', cgroup >= 0);
     const input = {
+      plan: image ? 0 : base + HEADER_WORDS * wordSize,
       descriptors: arena.address + ARENA_START,
       descriptorsEnd: arena.address + vectorsAt,
       errorRead: pipe.read,
       errorWrite: pipe.write,
       cloneFlags: plan.cloneFlags ?? 0,
       cgroup,
-      image: image ? { memfdFlags, address: image.address, size, argv: vectors.argv, envp } : null,
-      plan: image ? 0 : base + HEADER_WORDS * wordSize,
+      image: image && {
+        memfdFlags: this.#memfdFlags,
+        address: image.address,
+        size,
+        // Last, for from here on it is the launch program's to close.
+        file:
+          way.image === 'file'
+            ? writeImageFile(this.#kernel, way.folder, { address: image.address, size })
+            : -1,
+        argv: vectors.argv,
+        envp,
+      },
     };
     const explain = (address: number, result: number): LaunchFailure => {
       const instruction = instructionAt(program, wordSize, base, address);
@@ -216,6 +231,10 @@ export class Launcher {
       if (pid > 0) {
         this.#end(pidfd);
         kernel.call('close', pidfd);
+      }
+      const { step, errno } = failure;
+      if (step === 'pidfd_open' && (errno === ENOSYS || errno === EPERM)) {
+        throw noPidfd('clone(CLONE_PIDFD) fails, and pidfd_open(2)', '5.3', -errno);
       }
       throw new LaunchError(failure);
     }
@@ -241,11 +260,11 @@ export class Launcher {
     while (this.#kernel.call('waitid', P_PIDFD, pidfd, 0, WEXITED) === -EINTR);
   }
 
-  #start(executor: Executor, intoCgroup: boolean): Start {
-    const key = `${executor} ${intoCgroup}`;
+  #start(carrier: Carrier, intoCgroup: boolean): Start {
+    const key = `${carrier} ${intoCgroup}`;
     let start = this.#starts.get(key);
     if (start === undefined) {
-      start = new Start(this.#kernel, { direct: executor === 'direct', intoCgroup }, this.#watch);
+      start = new Start(this.#kernel, { carrier, intoCgroup }, this.#watch);
       this.#starts.set(key, start);
     }
     return start;
@@ -262,44 +281,10 @@ export class Launcher {
   }
 }
 
-type ChosenRequest = LaunchRequest & { readonly executor: Executor };
+type ChosenRequest = LaunchRequest & { readonly executor: Executor; readonly way: Way };
 
 interface Prepared {
   readonly start: Start;
   readonly input: StartInput;
   readonly explain: PendingOutcome['explain'];
-}
-
-/** MFD_EXEC where the kernel knows it (Linux 6.3); there it may be required. */
-function memfdFlags(kernel: Kernel): number {
-  const flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
-  const fd = kernel.call('memfd_create', kernel.string(HELPER_NAME), flags | MFD_EXEC);
-  if (fd >= 0) kernel.call('close', fd);
-  return fd === -EINVAL ? flags : flags | MFD_EXEC;
-}
-
-/**
- * Emulators of system calls may lack execveat(2), and may not hold the parent until the exec: then
- * its failure would come too late for another way. Asked with a descriptor that is none.
- */
-function hasExecveat(kernel: Kernel): boolean {
-  return kernel.call('execveat', -1, kernel.string(''), 0, 0, AT_EMPTY_PATH) !== -ENOSYS;
-}
-
-/** Asked for a group whose descriptor is none. Containers may have clone3 refused: ENOSYS. */
-function canStartInCgroup(kernel: Kernel): boolean {
-  const { memory, scratchAt, scratchAddress } = kernel;
-  kernel.scratch.fill(0, 0, CLONE_ARGS_SIZE);
-  memory.setInt32(scratchAt + 4, CLONE_INTO_CGROUP / 0x100000000);
-  memory.setInt32(scratchAt + CLONE_ARGS_SIZE - 8, 0x7fffffff);
-  return kernel.call('clone3', scratchAddress, CLONE_ARGS_SIZE) === -EBADF;
-}
-
-const FORBIDDEN = new Set(['EACCES', 'EPERM', 'ENOSYS', 'ENOEXEC']);
-
-/** Whether an error says that memory, or this memfd, must not be executed here. */
-function isForbidden(error: unknown): boolean {
-  if (!(error instanceof LaunchError)) return false;
-  const { step, code } = error;
-  return (step === 'memfd_create' || step === 'start helper') && FORBIDDEN.has(code);
 }

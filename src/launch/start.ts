@@ -27,6 +27,8 @@ export interface StartInput {
     readonly memfdFlags: number;
     readonly address: number;
     readonly size: number;
+    /** The descriptor of the file that holds the image, or -1: it goes into a memfd. */
+    readonly file: number;
     readonly argv: number;
     readonly envp: number;
   } | null;
@@ -117,13 +119,15 @@ export class Start {
     }
     if (image === null) memory.setWord(at.plan, input.plan);
     else {
-      memory.setWord(at.memfdFlags, image.memfdFlags);
-      memory.setWord(at.image, image.address);
-      memory.setWord(at.imageSize, image.size);
+      if (image.file < 0) {
+        memory.setWord(at.memfdFlags, image.memfdFlags);
+        memory.setWord(at.image, image.address);
+        memory.setWord(at.imageSize, image.size);
+      }
       memory.setWord(at.argv, image.argv);
       memory.setWord(at.envp, image.envp);
     }
-    memory.setWord(at.memfd, -1);
+    memory.setWord(at.memfd, image?.file ?? -1);
     memory.setWord(at.pid, -1);
     for (const failure of this.#failures) memory.setWord(failure, 0);
     this.#loaded.run();

@@ -29,6 +29,8 @@ export const O_NONBLOCK = 0x800;
 /** O_TMPFILE without O_DIRECTORY, which has another value on each architecture. Linux 3.11. */
 export const __O_TMPFILE = 0o20000000;
 
+export const SEEK_CUR = 1;
+
 export const F_GETFD = 1;
 export const F_SETFD = 2;
 export const F_GETFL = 3;

@@ -1,4 +1,6 @@
+import { accessDenied } from '../errors.js';
 import { binding } from '../launch/binding.js';
+import { features } from '../launch/features.js';
 import { Kernel } from '../launch/kernel.js';
 import { Launcher } from '../launch/launcher.js';
 import { debugReport } from './debug.js';
@@ -13,12 +15,17 @@ export interface Engine {
 
 let current: Engine | undefined;
 
-/** This thread's engine. Throws UnsupportedError where there cannot be one. */
+/**
+ * This thread's engine. Throws UnsupportedError where there cannot be one, and ERR_ACCESS_DENIED, as
+ * Node's own module does, where this process may start none: add-ons are not held back by Node.
+ */
 export function engine(): Engine {
+  if (process.permission?.has('child') === false) throw accessDenied();
   if (current === undefined) {
     const kernel = new Kernel(binding());
+    const found = features(kernel);
     const watcher = new Watcher(kernel);
-    current = { kernel, watcher, launcher: new Launcher(kernel, watcher, debugReport) };
+    current = { kernel, watcher, launcher: new Launcher(kernel, found, watcher, debugReport) };
   }
   return current;
 }

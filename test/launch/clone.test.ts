@@ -71,7 +71,7 @@ test('a clone that fails for good is reported', { skip }, () => {
 });
 
 test('without execveat the plan runs directly, if it may', { skip }, () => {
-  const none = 'ENOSYS start helper';
+  const none = 'ERR_SAFEEXEC_UNSUPPORTED undefined';
   assert.deepEqual(runWith('execveat:error=ENOSYS'), {
     outcomes: [0, none, 0, 0],
     children: '',

@@ -281,9 +281,11 @@ for (const machine of Object.values(MACHINES)) {
       'plan, image': () => planProgram('image'),
       'plan, direct': () => planProgram('direct'),
       'launch, image': () =>
-        launchProgram(machine, { direct: false, intoCgroup: false }, site).program,
+        launchProgram(machine, { carrier: 'memfd', intoCgroup: false }, site).program,
+      'launch, file': () =>
+        launchProgram(machine, { carrier: 'file', intoCgroup: false }, site).program,
       'launch, direct': () =>
-        launchProgram(machine, { direct: true, intoCgroup: false }, site).program,
+        launchProgram(machine, { carrier: 'direct', intoCgroup: false }, site).program,
       waiter: () => waiterProgram(machine).program,
       join: () => joinProgram(machine, { ...join, record: 56, set: 6, pipe: 7 }).program,
     };

@@ -16,6 +16,8 @@ export interface Site {
   readonly executor: 'image' | 'direct';
   /** How many strings argv has. */
   readonly argumentCount: number;
+  /** Whether the kernel has close_range(2), Linux 5.9. Default true. */
+  readonly closeRange?: boolean | undefined;
 }
 
 /** What a step writes its instructions with. */

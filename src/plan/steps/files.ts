@@ -8,7 +8,8 @@ import {
   O_CLOEXEC,
   TIOCSPGRP,
 } from '../constants.js';
-import { closeAllBut, type Move, shuffle } from '../descriptors.js';
+import { closeAllBut, LAST_DESCRIPTOR, type Move, shuffle } from '../descriptors.js';
+import { closeEach, closeEachFrom } from './close-each.js';
 import type { Emitter } from './emitter.js';
 import type { StepKinds } from './kind.js';
 
@@ -125,6 +126,14 @@ function open(
   b.place(done);
 }
 
+function close({ first, last }: Move & { move: 'close' }, emitter: Emitter): void {
+  if (first > last) return;
+  if (emitter.site.closeRange !== false) {
+    emitter.call('close_range', [first, last, 0], { step: 'close descriptors' });
+  } else if (last === LAST_DESCRIPTOR) closeEachFrom(first, emitter);
+  else closeEach(first, last, emitter);
+}
+
 function move(moves: readonly Move[], emitter: Emitter): void {
   const { b } = emitter;
   const duplicates: Place[] = [];
@@ -148,9 +157,7 @@ function move(moves: readonly Move[], emitter: Emitter): void {
         break;
       }
       case 'close':
-        if (move.first <= move.last) {
-          emitter.call('close_range', [move.first, move.last, 0], { step: 'close descriptors' });
-        }
+        close(move, emitter);
         break;
     }
   }
