@@ -53,8 +53,12 @@ interface Finding {
   readonly reason?: string;
 }
 
-/** Runs the arguments of node in these surroundings; its standard output. */
-export function within(surroundings: Surroundings, args: readonly string[], codes = [0]): string {
+/** Runs node with these arguments in these surroundings. */
+export function within(
+  surroundings: Surroundings,
+  args: readonly string[],
+  codes = [0],
+): { readonly stdout: string; readonly stderr: string } {
   const { mounts, memfdNoexec, rules, flags = [], env, cwd } = surroundings;
   const { node = process.execPath } = surroundings;
   const argv = [node, ...flags, ...(rules ? ['--import', filter] : []), ...args];
@@ -77,14 +81,14 @@ export function within(surroundings: Surroundings, args: readonly string[], code
   });
   if (error) throw error;
   assert.ok(codes.includes(status ?? -1), `ended with ${status ?? signal}: ${stderr}`);
-  return stdout;
+  return { stdout, stderr };
 }
 
 /** What happens there, and what `doctor` says; they must agree. */
 export function observe(surroundings: Surroundings): Attempts & { readonly doctor: Doctor } {
-  const found: Attempts = JSON.parse(within(surroundings, [attempts]));
+  const found: Attempts = JSON.parse(within(surroundings, [attempts]).stdout);
   const { findings, ok, executor, why } = JSON.parse(
-    within(surroundings, [MAIN, 'doctor', '--json'], [0, 1]),
+    within(surroundings, [MAIN, 'doctor', '--json'], [0, 1]).stdout,
   );
   const missing = Object.fromEntries(
     (findings as Finding[]).filter((each) => !each.ok).map(({ name, reason }) => [name, reason]),
