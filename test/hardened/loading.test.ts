@@ -1,0 +1,169 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { constants, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+import { MAIN } from '../cli/cli.js';
+import { allWorks, noMounts, observe, within } from './observe.js';
+
+/* How the binding gets into a process that does not make it easy. */
+
+const root = fileURLToPath(new URL('../../..', import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), 'safeexec-loading-'));
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+const [temporary, copy] = ['temporary', 'copy'].map((name) => join(folder, name)) as [
+  string,
+  string,
+];
+execFileSync('mkdir', [temporary]);
+cpSync(join(root, 'build/src'), copy, { recursive: true });
+writeFileSync(join(copy, 'package.json'), '{ "type": "module" }');
+const env = { TMPDIR: temporary, XDG_RUNTIME_DIR: '' };
+const NO_PROC = 'mount -t tmpfs none /proc';
+
+/** Where the binding of a copy of the package came from, and what a command printed. */
+function load(library: string, surroundings: Parameters<typeof within>[0]) {
+  const code = `
+    const { spawnSync } = await import('${library}/index.js');
+    const { binding } = await import('${library}/launch/binding.js');
+    let result;
+    try {
+      const output = spawnSync('echo', ['x']).stdout.toString();
+      result = { output, source: binding().source };
+    } catch ({ name, missing, message }) {
+      result = { name, missing, message };
+    }
+    console.log(JSON.stringify(result));`;
+  const { stdout } = within(surroundings, ['--input-type=module', '-e', code]);
+  return JSON.parse(stdout);
+}
+
+const emitted = { output: 'x\n', source: 'emitted' };
+const flag = (at: string, flags: string) =>
+  `mount --bind '${at}' '${at}'; mount -o remount,bind,${flags} '${at}'`;
+
+describe('the binding of a package that is mounted noexec', { skip: noMounts }, () => {
+  test('is emitted elsewhere', () => {
+    assert.deepEqual(load(copy, { env, mounts: flag(copy, 'noexec') }), emitted);
+    assert.deepEqual(readdirSync(temporary), []);
+  });
+
+  test('is emitted elsewhere without /proc, too', () => {
+    const mounts = `${flag(copy, 'noexec')}; ${NO_PROC}`;
+    assert.deepEqual(load(copy, { env, mounts }), emitted);
+    assert.deepEqual(readdirSync(temporary), []);
+  });
+
+  test('cannot be loaded where nothing is executable: the error says what to change', () => {
+    const folders = ['/tmp', '/dev/shm', '/var/tmp', tmpdir(), copy];
+    const mounts = folders.map((at) => flag(at, 'noexec')).join('\n');
+    const { name, missing, message } = load(copy, { env, mounts, cwd: copy });
+    assert.deepEqual([name, missing], ['UnsupportedError', 'binding']);
+    assert.match(message, /noexec\?\); and it could not be emitted: set TMPDIR to a folder/);
+    const main = join(copy, 'cli/main.js');
+    const { stdout } = within({ env, mounts, cwd: copy }, [main, 'doctor'], [1]);
+    assert.match(stdout, /no {3}native binding .*set TMPDIR to a folder/);
+    assert.match(stdout, /executor: none/);
+  });
+});
+
+describe('in a bundle the binding is emitted', () => {
+  for (const format of ['esm', 'cjs'] as const) {
+    test(format, async () => {
+      const outfile = join(folder, format === 'esm' ? 'bundle.mjs' : 'bundle.cjs');
+      await build({
+        stdin: {
+          contents: `import { spawnSync } from './dist/index.js';
+            console.log(spawnSync('echo', ['x']).stdout.toString());`,
+          resolveDir: root,
+        },
+        bundle: true,
+        platform: 'node',
+        format,
+        outfile,
+        logLevel: 'error',
+      });
+      assert.ok(!existsSync(join(folder, 'binding')));
+      assert.equal(within({ env }, [outfile]).stdout.trim(), 'x');
+      if (noMounts === false) {
+        assert.equal(within({ env, mounts: NO_PROC }, [outfile]).stdout.trim(), 'x');
+      }
+      assert.deepEqual(readdirSync(temporary), []);
+    });
+  }
+});
+
+/** Node's releases, as far as they are installed, and the flag of their permission model. */
+const releases = ['20', '22', '24', '26'].map((release) => {
+  const own = process.versions.node.startsWith(`${release}.`);
+  const other = join(root, `.runtimes/node_modules/node${release}/bin/node`);
+  const node = own ? process.execPath : existsSync(other) ? other : null;
+  return {
+    release,
+    node,
+    permission: release === '20' ? '--experimental-permission' : '--permission',
+  };
+});
+
+for (const { release, node, permission } of releases) {
+  const skip = node === null && `no Node ${release}: node scripts/install-runtimes.mjs`;
+  describe(`under ${permission} of Node ${release}`, { skip }, () => {
+    const given = (...flags: string[]) => ({
+      node: node as string,
+      env,
+      flags: ['--no-warnings', permission, '--allow-fs-read=*', ...flags],
+    });
+    // Node 25 and later: the watcher's pipe is no network.
+    const all = ['--allow-addons', '--allow-child-process'];
+
+    test('with add-ons and child processes allowed, all works', () => {
+      const { doctor, ...found } = observe(given(...all));
+      assert.deepEqual(found, allWorks('memfd'));
+      assert.deepEqual(doctor.missing, {});
+    });
+
+    test('files for images need no permission to write', () => {
+      const noMemfd = { call: 'memfd_create', errno: constants.errno.EPERM };
+      const { doctor, ...found } = observe({ ...given(...all), rules: [noMemfd] });
+      assert.deepEqual(found, allWorks(`a file in ${temporary}`));
+      assert.ok(doctor.ok);
+    });
+
+    test('without add-ons: the error says so', () => {
+      const { first, sync, doctor } = observe(given('--allow-child-process'));
+      for (const error of [first, sync]) {
+        assert.match(String(error), /^UnsupportedError .* binding: .* with --allow-addons$/);
+      }
+      assert.match(doctor.missing['native binding'] ?? '', /--allow-addons/);
+    });
+
+    test('without child processes: as with Node itself', () => {
+      const { doctor, ...found } = observe(given('--allow-addons'));
+      const { first, image, spawned, run, sync } = found;
+      for (const error of [first, image, spawned, run, sync]) {
+        assert.match(String(error), /^Error ERR_ACCESS_DENIED .*--allow-child-process$/);
+      }
+      assert.match(doctor.missing.permission ?? '', /--allow-child-process/);
+    });
+
+    test('a binding that must be emitted needs permission to write', () => {
+      const bundle = join(folder, 'emits');
+      cpSync(copy, bundle, { recursive: true });
+      rmSync(join(bundle, 'binding'), { recursive: true });
+      const { message, missing } = load(bundle, given(...all));
+      assert.equal(missing, 'binding');
+      assert.match(message, /its file is missing; .* --allow-fs-write/);
+      const allowed = given(...all, `--allow-fs-write=${temporary}`);
+      assert.deepEqual(load(bundle, allowed), emitted);
+    });
+  });
+}
+
+test('with --no-addons the error says so', () => {
+  const { stdout } = within({ flags: ['--no-addons'] }, [MAIN, 'doctor'], [1]);
+  assert.match(stdout, /no {3}native binding .*without --no-addons/);
+});
