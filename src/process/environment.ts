@@ -1,6 +1,7 @@
 import { isMainThread } from 'node:worker_threads';
 import type { Environment } from '../launch/vectors.js';
 import { validateNoNul } from '../validate.js';
+import { withPermissionFlags } from './permission.js';
 
 /** What callers can pass as an environment. Values are converted to strings. */
 export type EnvironmentOption = Readonly<Record<string, string | undefined>>;
@@ -10,9 +11,20 @@ const DEFAULT_PATH = '/bin:/usr/bin';
 /**
  * The environment for a new process. Without `env` it is this process's own, which the kernel
  * reads from where libc keeps it: going through `process.env` takes longer than a whole launch.
+ * `args` are those of the program.
  */
-export function environment(env: EnvironmentOption | null | undefined): Environment {
+export function environment(
+  env: EnvironmentOption | null | undefined,
+  args: readonly unknown[] = [],
+): Environment {
+  if (process.permission !== undefined) {
+    return withPermissionFlags(withCoverage(env ?? process.env), args);
+  }
   if (!env) return ownIsLive() ? 'inherit' : pairs(process.env);
+  return withCoverage(env);
+}
+
+function withCoverage(env: EnvironmentOption): string[] {
   const { NODE_V8_COVERAGE: coverage } = process.env;
   // As Node does: coverage goes on into children with an environment of their own.
   if (coverage && !Object.hasOwn(env, 'NODE_V8_COVERAGE')) {

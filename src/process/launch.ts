@@ -111,7 +111,7 @@ export interface LaunchedProcess {
 export function launch(options: LaunchOptions): LaunchedProcess {
   validate(options);
   const { path, argv = [path], search = false, executor } = options;
-  const env = environment(options.env);
+  const env = environment(options.env, argv);
   const current = engine();
   const asked = prepareControls(options);
   const controls = asked && acquireControls(asked, current.launcher);

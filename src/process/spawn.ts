@@ -150,7 +150,7 @@ export function normalize(file: unknown, args: unknown, given: unknown): NormalO
     list = ['-c', [file, ...list].join(' ')];
     command = typeof shell === 'string' ? shell : '/bin/sh';
   }
-  const vector = environment(env);
+  const vector = environment(env, list);
   const usesChannel = Array.isArray(stdio) && stdio.includes('ipc');
   const argv = [argv0 ?? command];
   for (const argument of list) argv.push(String(argument));

@@ -117,7 +117,6 @@ for (const { release, node, permission } of releases) {
       env,
       flags: ['--no-warnings', permission, '--allow-fs-read=*', ...flags],
     });
-    // Node 25 and later: the watcher's pipe is no network.
     const all = ['--allow-addons', '--allow-child-process'];
 
     test('with add-ons and child processes allowed, all works', () => {
@@ -148,6 +147,25 @@ for (const { release, node, permission } of releases) {
         assert.match(String(error), /^Error ERR_ACCESS_DENIED .*--allow-child-process$/);
       }
       assert.match(doctor.missing.permission ?? '', /--allow-child-process/);
+    });
+
+    test('a node that is started is held back as with Node itself', () => {
+      const code = `
+        const own = await import('node:child_process');
+        const ours = await import('${new URL('../../src/index.js', import.meta.url).href}');
+        const seen = [own, ours].map(({ spawnSync }) => [
+          [[]],
+          [[], { env: { A: '1' } }],
+          [[], { env: { NODE_OPTIONS: '--no-deprecation' } }],
+          [[], { env: { NODE_OPTIONS: '--permission' } }],
+          [['--permission']],
+        ].map(([args, options]) =>
+          spawnSync('/bin/sh', ['-c', 'echo $NODE_OPTIONS', ...args], options).stdout.toString()));
+        console.log(JSON.stringify(seen));`;
+      const { stdout } = within(given(...all), ['--input-type=module', '-e', code]);
+      const [own, ours] = JSON.parse(stdout);
+      assert.deepEqual(ours, own);
+      assert.equal(own[0].includes('--allow-addons'), release !== '20');
     });
 
     test('a binding that must be emitted needs permission to write', () => {
