@@ -5,7 +5,14 @@
 
 import { readFileSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
-import { type Executor, LaunchError, launch, run, spawn } from '../../src/index.js';
+import {
+  type Executor,
+  LaunchError,
+  launch,
+  run,
+  spawn,
+  UnsupportedError,
+} from '../../src/index.js';
 import { binding } from '../../src/launch/binding.js';
 import { bindingImage } from '../../src/launch/binding-image.js';
 import { Kernel } from '../../src/launch/kernel.js';
@@ -30,6 +37,7 @@ function refused(executor?: Executor): unknown {
     launch({ path: '/bin/true', actions, executor });
     return 'started';
   } catch (error) {
+    if (error instanceof UnsupportedError) return { missing: error.missing };
     if (!(error instanceof LaunchError)) throw error;
     const { code, step, syscall, path } = error;
     return { code, step, syscall, path };
