@@ -40,7 +40,9 @@ const spawned = (options: object) =>
   );
 
 /** Which of these the child has: those that it was not given are foreign. */
-const LOOK = 'for fd in 9 100 600; do ( : <&$fd ) 2>/dev/null && printf "%s " $fd; done; true';
+const LOOK = `
+  cd /proc/self/fd || exit
+  for fd in 9 100 600; do [ -e $fd ] && echo $fd; done`;
 
 /** Descriptors of the child where the parent's 100 and 600 are not close-on-exec; it is given 9. */
 const descriptors = (executor?: Executor) =>
@@ -50,8 +52,9 @@ const descriptors = (executor?: Executor) =>
     const source = openSync('/dev/null', 'r');
     for (const fd of [100, 600]) kernel.call('fcntl', source, F_DUPFD, fd);
     try {
-      const stdio = ['ignore', 'pipe', 2, ...Array(6).fill('ignore'), source] as const;
-      return spawnSync('sh', ['-c', LOOK], { stdio: [...stdio], executor }).stdout?.toString();
+      const stdio = ['ignore', 'pipe', 'ignore', ...Array(6).fill('ignore'), source] as const;
+      const { stdout } = spawnSync('sh', ['-c', LOOK], { stdio: [...stdio], executor });
+      return stdout?.toString().trim();
     } finally {
       for (const fd of [source, 100, 600]) closeSync(fd);
     }
