@@ -83,6 +83,8 @@ export interface Surroundings {
   readonly folder: string;
   /** Whether the target ends by itself. If not, it is looked at and then ended. */
   readonly endsByItself: boolean;
+  /** As of the plan's site. */
+  readonly closeRange?: boolean | undefined;
 }
 
 /**
@@ -92,9 +94,10 @@ export async function runPlan(
   machine: Machine,
   emulator: string,
   plan: Plan,
-  { stdio, errorPipe, args, env, before, folder, endsByItself }: Surroundings,
+  { stdio, errorPipe, args, env, before, folder, endsByItself, closeRange }: Surroundings,
 ): Promise<Outcome> {
-  const site = { machine, errorPipe, executor: 'image', argumentCount: 1 + args.length } as const;
+  const argumentCount = 1 + args.length;
+  const site = { machine, errorPipe, executor: 'image', argumentCount, closeRange } as const;
   const program = compile(plan, site);
   const image = join(folder, 'image');
   writeImage(image, machine, program);

@@ -29,6 +29,8 @@ export interface Case {
   readonly steps: readonly Step[];
   readonly exec?: Partial<Exec>;
   readonly root?: true;
+  /** As of the plan's site. */
+  readonly closeRange?: false;
   /** What must be so on every machine; that all are the same is checked in any case. */
   readonly expect: Expectation;
 }
@@ -147,6 +149,17 @@ export function imageCases(folder: string, target: string): readonly Case[] {
     {
       title: 'closeFrom',
       steps: [{ type: 'closeFrom', fd: 4 }],
+      expect: reports((report) =>
+        assert.deepEqual(names(report), { 0: 'zero', 1: 'one', 2: 'two', 3: 'three' }),
+      ),
+    },
+    {
+      title: 'closeFrom, one by one, below the error pipe and above it',
+      steps: [
+        { type: 'dup2', from: 3, to: 130 },
+        { type: 'closeFrom', fd: 4 },
+      ],
+      closeRange: false,
       expect: reports((report) =>
         assert.deepEqual(names(report), { 0: 'zero', 1: 'one', 2: 'two', 3: 'three' }),
       ),

@@ -64,7 +64,8 @@ function inShort({ step, syscall, errno, path, fd }: LaunchFailure): string {
   return `${step}: ${syscall} ${errorNames.get(errno)} ${subject ?? fd ?? ''}`.trim();
 }
 
-async function outcomeOf(machine: Machine, emulator: string, { steps, exec, expect }: Case) {
+async function outcomeOf(machine: Machine, emulator: string, given: Case) {
+  const { steps, exec, expect, closeRange } = given;
   const plan = {
     steps,
     exec: { candidates: [target], file: 'wanted', shellFallback: false, ...exec },
@@ -78,6 +79,7 @@ async function outcomeOf(machine: Machine, emulator: string, { steps, exec, expe
     before: 'trap "" TTOU WINCH\numask 022',
     folder,
     endsByItself: 'written' in expect,
+    closeRange,
   });
   return 'written' in expect
     ? { ...outcome, out: readFileSync(join(folder, 'out'), 'utf8') }
