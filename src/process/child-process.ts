@@ -37,8 +37,7 @@ export class ChildProcess extends EventEmitter {
   /** What the process used; null until it was reaped. */
   resourceUsage: ResourceUsage | null = null;
 
-  /** The control group in which the process was started, if one was asked for. */
-  cgroup: Cgroup | null = null;
+  readonly #handle: ProcessHandle;
 
   constructor() {
     super();
@@ -58,7 +57,13 @@ export class ChildProcess extends EventEmitter {
       spawnfile: null,
       _handle: handle,
     });
+    this.#handle = handle;
     if (created.hasSubscribers) created.publish({ process: this });
+  }
+
+  /** The control group in which the process was started, if one was asked for. */
+  get cgroup(): Cgroup | null {
+    return this.#handle.group;
   }
 
   /** Node announces the spawn right after its call; here that may be too early to know. */
@@ -146,7 +151,6 @@ export function start(child: ChildProcess, options: StartOptions): void {
     if (handle?.failure) annotate(error as SpawnError, handle.failure);
     throw error;
   }
-  child.cgroup = handle?.group ?? null;
 }
 
 /** The error that Node would give for a failed spawn, and which step it was. */
