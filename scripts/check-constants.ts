@@ -8,6 +8,7 @@ import { InternalError } from '../src/errors.js';
 import { MACHINES } from '../src/machine/index.js';
 import type { Machine } from '../src/machine/machine.js';
 import { SIGSET_SIZE } from '../src/machine/structs.js';
+import { syscallNames, syscallNumber } from '../src/machine/syscall-table.js';
 import {
   ARCHITECTURES,
   type Architecture,
@@ -16,7 +17,8 @@ import {
   syscallNumbers,
 } from '../src/machine/syscalls.js';
 import * as planConstants from '../src/plan/constants.js';
-import { kernelValues, libcValues } from './headers.js';
+import { auditArchitecture } from '../src/seccomp/compile.js';
+import { kernelValues, libcValues, syscallMacros } from './headers.js';
 import { runCheck } from './toolchain.js';
 
 type Complain = (difference: string) => void;
@@ -27,10 +29,26 @@ const ELSEWHERE: Readonly<Record<string, { libc: string } | { source: string }>>
   SOCK_STREAM: { libc: 'SOCK_STREAM+0' },
   SOCK_CLOEXEC: { libc: 'SOCK_CLOEXEC+0' },
   X_OK: { libc: 'X_OK' },
+  AF_INET: { libc: 'AF_INET' },
+  AF_INET6: { libc: 'AF_INET6' },
+  AF_NETLINK: { libc: 'AF_NETLINK' },
+  MAX_ERRNO: { source: 'include/linux/err.h, which is not exported' },
   SIGNAL_LIMIT: { libc: '__SIGRTMAX' },
   DF_1_NODELETE: { libc: 'DF_1_NODELETE' },
   MFD_EXEC: { source: 'include/uapi/linux/memfd.h of Linux 6.3, memfd_create(2)' },
 };
+
+/**
+ * System calls that are younger than these headers, Linux 6.1: the numbers are those of the tables
+ * of Linux 6.19 (arch/x86/entry/syscalls, scripts/syscall.tbl). Above 450 all architectures agree.
+ */
+const YOUNGER =
+  'cachestat fchmodat2 map_shadow_stack futex_wake futex_wait futex_requeue statmount listmount ' +
+  'lsm_get_self_attr lsm_set_self_attr lsm_list_modules mseal setxattrat getxattrat listxattrat ' +
+  'removexattrat open_tree_attr file_getattr file_setattr listns uprobe uretprobe riscv_hwprobe';
+
+/** What asm/unistd.h counts with, and is no system call. */
+const NO_SYSCALLS = new Set(['__NR_syscalls', '__NR_arch_specific_syscall']);
 
 /** Constants whose name in the headers is another. */
 const HEADER_NAMES: Readonly<Record<string, string>> = { SIGNAL_LIMIT: '_NSIG' };
@@ -110,7 +128,9 @@ function checkConstants(complain: Complain): string[] {
         found = libc.get(elsewhere.libc) ?? null;
       }
       if (found === null) complain(`${architecture}: no header has ${header}`);
-      else if (found !== value) complain(`${architecture}: ${name} is ${found}, not ${value}`);
+      // 32 bits, with a sign or without.
+      else if (found !== (value | 0))
+        complain(`${architecture}: ${name} is ${found}, not ${value}`);
     }
   }
   return [`${constants.length} constants on ${ARCHITECTURES.length} architectures`, ...unchecked];
@@ -133,6 +153,35 @@ function checkSyscalls(architecture: Architecture, complain: Complain): string {
   return `${architecture}: ${SYSCALL_NAMES.length} syscall numbers`;
 }
 
+/** The table that policies are read by has all that the headers have, and nothing else. */
+function checkSyscallTable(architecture: Architecture, complain: Complain): string {
+  const names = [...syscallNames(architecture).values()];
+  const younger = new Set(YOUNGER.split(' '));
+  const macros = syscallMacros(architecture).filter((macro) => !NO_SYSCALLS.has(macro));
+  const values = kernelValues(architecture, macros);
+  const found = new Set<string>();
+  for (const macro of macros) {
+    const name = macro.replace(/^__(ARM_)?NR_/, '');
+    found.add(name);
+    const ours = syscallNumber(name, architecture) ?? null;
+    if (ours !== values.get(macro)) {
+      complain(`${architecture}: ${macro} is ${values.get(macro)}, not ${ours}`);
+    }
+  }
+  for (const name of names) {
+    if (!found.has(name) && !younger.has(name)) complain(`${architecture}: no header has ${name}`);
+  }
+  return `${architecture}: ${names.length} numbers of the syscall table`;
+}
+
+const AUDIT_ARCHITECTURES: Readonly<Record<Architecture, string>> = {
+  x64: 'AUDIT_ARCH_X86_64',
+  ia32: 'AUDIT_ARCH_I386',
+  arm: 'AUDIT_ARCH_ARM',
+  arm64: 'AUDIT_ARCH_AARCH64',
+  riscv64: 'AUDIT_ARCH_RISCV64',
+};
+
 function checkMachine(machine: Machine, complain: Complain): string {
   const { name, elf, relocations } = machine;
   const values = kernelValues(
@@ -144,6 +193,9 @@ function checkMachine(machine: Machine, complain: Complain): string {
   };
   for (const [what, ours, expression] of LAYOUTS)
     compare(what, ours(machine), values.get(expression));
+
+  const audit = AUDIT_ARCHITECTURES[name];
+  compare(audit, auditArchitecture(machine) | 0, kernelValues(name, [audit]).get(audit));
 
   const { machine: number, must, may, address, relative } = ELF[name];
   // Sums: an enumerator of libc's would be no macro.
@@ -190,6 +242,7 @@ function checkStrays(complain: Complain): string {
 runCheck((_, complain) => [
   ...checkConstants(complain),
   ...ARCHITECTURES.map((architecture) => checkSyscalls(architecture, complain)),
+  ...ARCHITECTURES.map((architecture) => checkSyscallTable(architecture, complain)),
   ...Object.values(MACHINES).map((machine) => checkMachine(machine, complain)),
   checkStrays(complain),
 ]);

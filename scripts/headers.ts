@@ -7,7 +7,8 @@ const KERNEL_HEADERS = [
   ...['linux/types.h', 'linux/time.h', 'linux/signal.h', 'linux/errno.h', 'linux/fcntl.h'],
   ...['linux/memfd.h', 'linux/sched.h', 'linux/wait.h', 'linux/eventpoll.h', 'linux/prctl.h'],
   ...['linux/resource.h', 'linux/limits.h', 'linux/binfmts.h', 'linux/elf.h', 'linux/elf-em.h'],
-  ...['linux/poll.h', 'asm/ioctls.h', 'asm/unistd.h', 'asm/siginfo.h'],
+  ...['linux/poll.h', 'asm/ioctls.h', 'asm/unistd.h', 'asm/siginfo.h', 'linux/stat.h'],
+  ...['linux/filter.h', 'linux/seccomp.h', 'linux/audit.h', 'linux/net.h', 'linux/netlink.h'],
 ];
 
 /** Headers of the host's libc, for what the kernel does not export. */
@@ -29,7 +30,7 @@ struct kernel_sigaction {
 
 /**
  * Lets the host's compiler evaluate constant expressions of C, as the kernel's asm-offsets does:
- * nothing is run. An expression that is a macro's name and not defined gives null.
+ * nothing is run. Values are those of an int: 32 bits, with sign. An expression that is a macro's name and not defined gives null.
  */
 function evaluate(
   expressions: readonly string[],
@@ -37,7 +38,7 @@ function evaluate(
   options: readonly string[],
 ): ReadonlyMap<string, number | null> {
   const lines = expressions.map((expression, i) => {
-    const line = `__asm__ volatile("=> ${i} %c0" :: "i"((long)(${expression})));`;
+    const line = `__asm__ volatile("=> ${i} %c0" :: "i"((int)(${expression})));`;
     return /^\w+$/.test(expression) ? `#ifdef ${expression}\n${line}\n#endif` : line;
   });
   const source = `${preamble}\nvoid constants(void) {\n${lines.join('\n')}\n}\n`;
@@ -67,6 +68,17 @@ export function kernelValues(
   const preamble = ['#define PAGE_SIZE 4096', ...includes, KERNEL_SIGACTION].join('\n');
   const folders = include.map((folder) => `-I${folder}`);
   return evaluate(expressions, preamble, [...compile, '-nostdinc', ...folders]);
+}
+
+/** The names of all system calls that an architecture's headers have. */
+export function syscallMacros(architecture: Architecture): string[] {
+  const { include, compile } = TOOLCHAINS[architecture];
+  const folders = include.map((folder) => `-I${folder}`);
+  const options = [...compile, '-nostdinc', ...folders, '-E', '-dM', '-x', 'c', '-'];
+  const macros = mustTool('gcc', options, 'gcc', '#include <asm/unistd.h>\n');
+  return [...macros.matchAll(/^#define (__(?:ARM_)?NR_[a-z_]\w*) /gm)].map(([, name]) =>
+    String(name),
+  );
 }
 
 /** Evaluates expressions with the headers of the host's libc. */

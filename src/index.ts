@@ -1,6 +1,14 @@
 export type { CgroupOptions, CgroupSize, IoLimit, NewCgroup } from './controls/cgroup.js';
 export type { Cgroup, CgroupUsage } from './controls/cgroup-group.js';
 export type { ControlOptions } from './controls/index.js';
+export type {
+  SeccompAction,
+  SeccompArgument,
+  SeccompOptions,
+  SeccompPolicy,
+  SeccompProgram,
+  SeccompRule,
+} from './controls/seccomp.js';
 export { InternalError, LaunchError, UnsupportedError } from './errors.js';
 export type { Executor } from './launch/executor.js';
 export type { FileAction } from './plan/plan.js';

@@ -9,6 +9,7 @@ import type { Code } from '../machine/assembler.js';
 import { MACHINES, machineFor } from '../machine/index.js';
 import type { Machine } from '../machine/machine.js';
 import { highestTarget, type Plan } from '../plan/plan.js';
+import { filterOf } from '../plan/steps/seccomp.js';
 import { environment, searchPath } from '../process/environment.js';
 import { candidatesFor, lookAhead } from '../process/lookup.js';
 import { spawnPlan } from '../process/spawn-plan.js';
@@ -19,6 +20,7 @@ import {
 } from '../program/explain.js';
 import { HEADER } from '../program/instruction.js';
 import { layoutOf } from '../program/link.js';
+import { disassemble, formatFilter } from '../seccomp/disassemble.js';
 import { COMMAND_OPTIONS, type Command, readCommand, withControls } from './command.js';
 import { HELP } from './help.js';
 import { formatImage, formatListing, type ImageLayout, imageLayout } from './image-layout.js';
@@ -75,6 +77,8 @@ interface Explanation {
   readonly errorPipe: number;
   readonly plan: ExplainedProgram & { readonly size: number };
   readonly launch: ExplainedProgram & { readonly size: number };
+  /** The seccomp filters, listed. */
+  readonly filters: readonly (readonly string[])[];
   /** Of the image executor. */
   readonly image: ImageLayout | null;
 }
@@ -115,6 +119,9 @@ function explainCommand(command: Command, machine: Machine): Explanation {
         ]),
       }),
     },
+    filters: plan.steps.flatMap((step) =>
+      step.type === 'seccomp' ? [disassemble(filterOf(step, machine, errorPipe), machine)] : [],
+    ),
     image: direct ? null : imageLayout(machine, template, program),
   };
 }
@@ -182,7 +189,7 @@ function listingData({ name, code, address }: Listing) {
 
 function format(explanation: Explanation, listing: readonly Listing[] | null): string {
   const { file, argv, machine, executor, refusal, candidates, errorPipe } = explanation;
-  const { plan, launch, image } = explanation;
+  const { plan, launch, filters, image } = explanation;
   const sections = [
     [
       `command: ${JSON.stringify(file)}, argv ${JSON.stringify(argv)}`,
@@ -194,6 +201,9 @@ function format(explanation: Explanation, listing: readonly Listing[] | null): s
     `${title('Plan', plan)}, error pipe taken to be ${errorPipe}:\n${formatProgram(plan)}`,
     `${title('Launch program', launch)}:\n${formatProgram(launch)}`,
   ];
+  for (const filter of filters) {
+    sections.push(`Seccomp filter, ${filter.length} instructions:\n${formatFilter(filter)}`);
+  }
   if (image !== null) sections.push(`Image, ${formatImage(image)}`);
   for (const { name, code, address } of listing ?? []) {
     sections.push(`Listing, ${name}, ${code.bytes.length} bytes:\n${formatListing(code, address)}`);

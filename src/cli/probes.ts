@@ -11,6 +11,13 @@ import {
   MFD_CLOEXEC,
   MFD_EXEC,
   P_PIDFD,
+  SECCOMP_GET_ACTION_AVAIL,
+  SECCOMP_RET_ALLOW,
+  SECCOMP_RET_ERRNO,
+  SECCOMP_RET_KILL_PROCESS,
+  SECCOMP_RET_KILL_THREAD,
+  SECCOMP_RET_LOG,
+  SECCOMP_RET_TRAP,
   WEXITED,
   WNOHANG,
 } from '../plan/constants.js';
@@ -38,6 +45,16 @@ function createMemfd(flags: number): number {
   if (fd >= 0) kernel().call('close', fd);
   return fd;
 }
+
+/** The actions of policies. */
+const SECCOMP_ACTIONS = {
+  allow: SECCOMP_RET_ALLOW,
+  log: SECCOMP_RET_LOG,
+  errno: SECCOMP_RET_ERRNO,
+  trap: SECCOMP_RET_TRAP,
+  kill: SECCOMP_RET_KILL_PROCESS,
+  killThread: SECCOMP_RET_KILL_THREAD,
+} as const;
 
 const NO_ENGINE = 'the engine cannot work here';
 
@@ -195,6 +212,20 @@ export const PROBES: readonly Probe[] = [
       }
       if (found !== PROC_SUPER_MAGIC) throw new Missing('no proc file system is mounted there');
       return 'mounted';
+    },
+  },
+  {
+    name: 'seccomp',
+    meaning: 'the option seccomp cannot be used, or not all of its actions',
+    look: () => {
+      const kinds = Object.entries(SECCOMP_ACTIONS);
+      for (const [name, action] of kinds) {
+        kernel().memory.setWord(kernel().scratchAt, action);
+        const address = kernel().scratchAddress;
+        const result = kernel().call('seccomp', SECCOMP_GET_ACTION_AVAIL, 0, address);
+        must(`seccomp, asked for the action ${name},`, result);
+      }
+      return kinds.map(([name]) => name).join(', ');
     },
   },
   {

@@ -100,3 +100,87 @@ export const X_OK = 1;
 
 /** Of statfs(2): the file system of control groups, version 2. */
 export const CGROUP2_SUPER_MAGIC = 0x63677270;
+
+/** Classic BPF, linux/bpf_common.h and linux/filter.h. */
+export const BPF_LD = 0x00;
+export const BPF_LDX = 0x01;
+export const BPF_ST = 0x02;
+export const BPF_STX = 0x03;
+export const BPF_ALU = 0x04;
+export const BPF_JMP = 0x05;
+export const BPF_RET = 0x06;
+export const BPF_MISC = 0x07;
+export const BPF_W = 0x00;
+export const BPF_IMM = 0x00;
+export const BPF_ABS = 0x20;
+export const BPF_MEM = 0x60;
+export const BPF_LEN = 0x80;
+export const BPF_ADD = 0x00;
+export const BPF_SUB = 0x10;
+export const BPF_MUL = 0x20;
+export const BPF_DIV = 0x30;
+export const BPF_OR = 0x40;
+export const BPF_AND = 0x50;
+export const BPF_LSH = 0x60;
+export const BPF_RSH = 0x70;
+export const BPF_NEG = 0x80;
+export const BPF_XOR = 0xa0;
+export const BPF_JA = 0x00;
+export const BPF_JEQ = 0x10;
+export const BPF_JGT = 0x20;
+export const BPF_JGE = 0x30;
+export const BPF_JSET = 0x40;
+export const BPF_K = 0x00;
+export const BPF_X = 0x08;
+export const BPF_A = 0x10;
+export const BPF_TAX = 0x00;
+export const BPF_TXA = 0x80;
+/** Words of scratch memory, and the longest program in instructions. */
+export const BPF_MEMWORDS = 16;
+export const BPF_MAXINSNS = 4096;
+
+/** Linux 3.17. */
+export const SECCOMP_SET_MODE_FILTER = 1;
+/** Linux 4.14. */
+export const SECCOMP_GET_ACTION_AVAIL = 2;
+export const SECCOMP_FILTER_FLAG_LOG = 2;
+export const SECCOMP_RET_KILL_PROCESS = 0x80000000;
+export const SECCOMP_RET_KILL_THREAD = 0;
+export const SECCOMP_RET_TRAP = 0x00030000;
+export const SECCOMP_RET_ERRNO = 0x00050000;
+export const SECCOMP_RET_USER_NOTIF = 0x7fc00000;
+export const SECCOMP_RET_TRACE = 0x7ff00000;
+export const SECCOMP_RET_LOG = 0x7ffc0000;
+export const SECCOMP_RET_ALLOW = 0x7fff0000;
+export const SECCOMP_RET_ACTION_FULL = 0xffff0000;
+export const SECCOMP_RET_DATA = 0x0000ffff;
+export const PR_SET_NO_NEW_PRIVS = 38;
+/** What AUDIT_ARCH_ of a machine is made of, with the machine of its ELF files. */
+export const __AUDIT_ARCH_64BIT = 0x80000000;
+export const __AUDIT_ARCH_LE = 0x40000000;
+/** The largest error number that a system call can return. */
+export const MAX_ERRNO = 4095;
+
+export const EAFNOSUPPORT = 97;
+export const AF_INET = 2;
+export const AF_INET6 = 10;
+export const AF_NETLINK = 16;
+export const NETLINK_ROUTE = 0;
+export const SYS_SOCKET = 1;
+export const TIOCSTI = 0x5412;
+export const TIOCLINUX = 0x541c;
+export const S_IFMT = 0o170000;
+export const S_IFCHR = 0o020000;
+export const S_IFBLK = 0o060000;
+export const CLONE_FS = 0x200;
+export const CLONE_FILES = 0x400;
+export const CLONE_SIGHAND = 0x800;
+export const CLONE_THREAD = 0x10000;
+export const CLONE_NEWNS = 0x20000;
+export const CLONE_SYSVSEM = 0x40000;
+export const CLONE_NEWCGROUP = 0x02000000;
+export const CLONE_NEWUTS = 0x04000000;
+export const CLONE_NEWIPC = 0x08000000;
+export const CLONE_NEWUSER = 0x10000000;
+export const CLONE_NEWPID = 0x20000000;
+export const CLONE_NEWNET = 0x40000000;

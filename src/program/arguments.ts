@@ -183,6 +183,7 @@ export const SYSCALL_ARGUMENTS: Readonly<Record<string, readonly ArgumentKind[]>
   prctl: [choice(named('PR_')), plain],
   prlimit64: [plain, choice(named('RLIMIT_')), plain, out],
   read: [plain, out],
+  seccomp: [choice(named('SECCOMP_SET_')), flags(named('SECCOMP_FILTER_FLAG_'))],
   rt_sigaction: [signal, sigaction, out],
   rt_sigprocmask: [choice(named('SIG_', /IGN|DFL/)), signalSet, out],
   umask: [octal],

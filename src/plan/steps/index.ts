@@ -4,10 +4,11 @@ import type { Emitter } from './emitter.js';
 import { FILE_STEPS, type FileStep } from './files.js';
 import type { StepKind, StepKinds } from './kind.js';
 import { PROCESS_STEPS, type ProcessStep } from './process.js';
+import { SECCOMP_STEPS, type SeccompStep } from './seccomp.js';
 import { SIGNAL_STEPS, type SignalStep } from './signals.js';
 
 /** A step of a plan. */
-export type Step = ProcessStep | CgroupStep | FileStep | CredentialStep | SignalStep;
+export type Step = ProcessStep | CgroupStep | FileStep | CredentialStep | SignalStep | SeccompStep;
 
 const KINDS: StepKinds<Step> = {
   ...PROCESS_STEPS,
@@ -15,6 +16,7 @@ const KINDS: StepKinds<Step> = {
   ...FILE_STEPS,
   ...CREDENTIAL_STEPS,
   ...SIGNAL_STEPS,
+  ...SECCOMP_STEPS,
 };
 
 /** The types of all steps there are. */
