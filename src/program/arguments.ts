@@ -112,6 +112,10 @@ const OPEN_FLAGS = new Map([
   [0o2000000, 'O_CLOEXEC'],
 ]);
 
+/** struct sock_fprog: the length of a filter, then its address. */
+const filterProgram: ArgumentKind = {
+  data: (data) => (data.byteLength < 2 ? null : `{len=${data.getUint16(0, true)}}`),
+};
 const plain: ArgumentKind = {};
 const out: ArgumentKind = { out: true };
 const path: ArgumentKind = { data: stringText };
@@ -183,7 +187,7 @@ export const SYSCALL_ARGUMENTS: Readonly<Record<string, readonly ArgumentKind[]>
   prctl: [choice(named('PR_')), plain],
   prlimit64: [plain, choice(named('RLIMIT_')), plain, out],
   read: [plain, out],
-  seccomp: [choice(named('SECCOMP_SET_')), flags(named('SECCOMP_FILTER_FLAG_'))],
+  seccomp: [choice(named('SECCOMP_SET_')), flags(named('SECCOMP_FILTER_FLAG_')), filterProgram],
   rt_sigaction: [signal, sigaction, out],
   rt_sigprocmask: [choice(named('SIG_', /IGN|DFL/)), signalSet, out],
   umask: [octal],
