@@ -25,6 +25,12 @@ export function auditArchitecture({ elf, wordSize }: FilterMachine): number {
   return (elf.machine | __AUDIT_ARCH_LE | (wordSize === 8 ? __AUDIT_ARCH_64BIT : 0)) >>> 0;
 }
 
+export interface CompiledPolicy {
+  readonly filter: Filter;
+  /** Whether the error pipe is in it: without that it is the same for all. */
+  readonly reports: boolean;
+}
+
 /** The rules about one system call, up to the first that always matches. */
 type Chain = readonly Pick<Rule, 'conditions' | 'action'>[];
 
@@ -33,7 +39,11 @@ type Chain = readonly Pick<Rule, 'conditions' | 'action'>[];
  * `errorPipe` that it could not, and to exit. Throws what names the fault of a policy that takes
  * the first or the last from it, names what is not there, or is too long.
  */
-export function compilePolicy(policy: Policy, machine: FilterMachine, errorPipe: number): Filter {
+export function compilePolicy(
+  policy: Policy,
+  machine: FilterMachine,
+  errorPipe: number,
+): CompiledPolicy {
   const action = policy.otherwise ?? DEFAULT_ACTION;
   const otherwise: Chain = [{ conditions: [], action }];
   const chains = chainsOf(policy, machine, otherwise);
@@ -51,7 +61,8 @@ export function compilePolicy(policy: Policy, machine: FilterMachine, errorPipe:
     }
   }
   const [write, writing] = chainOf('write');
-  if (!isAllowed(writing)) chains.set(write, [reportRule(machine, errorPipe), ...writing]);
+  const reports = !isAllowed(writing);
+  if (reports) chains.set(write, [reportRule(machine, errorPipe), ...writing]);
   const filter = assemble(chains, otherwise, policy.foreign, machine);
   if (filter.length > BPF_MAXINSNS) {
     throw outOfRange(
@@ -60,7 +71,7 @@ export function compilePolicy(policy: Policy, machine: FilterMachine, errorPipe:
       filter.length,
     );
   }
-  return filter;
+  return { filter, reports };
 }
 
 function chainsOf(policy: Policy, { name: architecture }: FilterMachine, otherwise: Chain) {

@@ -1,4 +1,4 @@
-import { compilePolicy, type FilterMachine } from '../../seccomp/compile.js';
+import { type CompiledPolicy, compilePolicy, type FilterMachine } from '../../seccomp/compile.js';
 import { decodeFilter, encodeFilter, type Filter, SOCK_FILTER_SIZE } from '../../seccomp/filter.js';
 import type { Policy } from '../../seccomp/policy.js';
 import {
@@ -19,7 +19,7 @@ export type SeccompStep =
   };
 
 /** Filters of policies, which take longer to compile than all the rest of a plan. */
-const compiled = new Map<string, Filter>();
+const compiled = new Map<string, CompiledPolicy & { readonly errorPipe: number }>();
 const KEPT = 32;
 
 /** The filter of a step on a machine. Throws for a policy that cannot be had there. */
@@ -29,14 +29,14 @@ export function filterOf(
   errorPipe: number,
 ): Filter {
   if ('program' in filter) return decodeFilter(Uint8Array.from(filter.program));
-  const key = `${machine.name} ${errorPipe} ${JSON.stringify(filter.policy)}`;
+  const key = `${machine.name} ${JSON.stringify(filter.policy)}`;
   let found = compiled.get(key);
-  if (found === undefined) {
-    found = compilePolicy(filter.policy, machine, errorPipe);
+  if (found === undefined || (found.reports && found.errorPipe !== errorPipe)) {
+    found = { ...compilePolicy(filter.policy, machine, errorPipe), errorPipe };
     if (compiled.size >= KEPT) compiled.clear();
     compiled.set(key, found);
   }
-  return found;
+  return found.filter;
 }
 
 export const SECCOMP_STEPS: StepKinds<SeccompStep> = {

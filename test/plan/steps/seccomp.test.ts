@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { MACHINES } from '../../../src/machine/index.js';
+import { MACHINES, machineFor } from '../../../src/machine/index.js';
 import { compile } from '../../../src/plan/compile.js';
 import {
   SECCOMP_RET_ALLOW,
@@ -68,3 +68,22 @@ for (const machine of Object.values(MACHINES)) {
     });
   }
 }
+
+test('each error pipe has its filter, where it is in one', () => {
+  const execve = {
+    syscalls: ['execve', 'exit_group'],
+    action: SECCOMP_RET_ALLOW,
+    conditions: [],
+    optional: false,
+  };
+  const kill = SECCOMP_RET_KILL_PROCESS;
+  const strict: SeccompStep = {
+    ...policy,
+    filter: { policy: { otherwise: kill, foreign: kill, rules: [execve], base: false } },
+  };
+  const machine = machineFor('x64');
+  const pipesIn = (pipe: number) =>
+    [501, 502].filter((each) => filterOf(strict, machine, pipe).some(({ k }) => k === each));
+  assert.deepEqual([501, 502, 501].map(pipesIn), [[501], [502], [501]]);
+  assert.equal(filterOf(policy, machine, 20), filterOf(policy, machine, 21));
+});
