@@ -35,6 +35,21 @@ const ELSEWHERE: Readonly<Record<string, { libc: string } | { source: string }>>
   MAX_ERRNO: { source: 'include/linux/err.h, which is not exported' },
   SIGNAL_LIMIT: { libc: '__SIGRTMAX' },
   DF_1_NODELETE: { libc: 'DF_1_NODELETE' },
+  LANDLOCK_RULE_NET_PORT: { source: 'include/uapi/linux/landlock.h of Linux 6.7' },
+  LANDLOCK_ACCESS_FS_TRUNCATE: { source: 'include/uapi/linux/landlock.h of Linux 6.2' },
+  LANDLOCK_ACCESS_FS_IOCTL_DEV: { source: 'include/uapi/linux/landlock.h of Linux 6.10' },
+  LANDLOCK_ACCESS_NET_BIND_TCP: { source: 'include/uapi/linux/landlock.h of Linux 6.7' },
+  LANDLOCK_ACCESS_NET_CONNECT_TCP: { source: 'include/uapi/linux/landlock.h of Linux 6.7' },
+  LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET: { source: 'include/uapi/linux/landlock.h of Linux 6.12' },
+  LANDLOCK_SCOPE_SIGNAL: { source: 'include/uapi/linux/landlock.h of Linux 6.12' },
+  LANDLOCK_RESTRICT_SELF_LOG_SAME_EXEC_OFF: {
+    source: 'include/uapi/linux/landlock.h of Linux 6.15',
+  },
+  LANDLOCK_RESTRICT_SELF_LOG_NEW_EXEC_ON: { source: 'include/uapi/linux/landlock.h of Linux 6.15' },
+  LANDLOCK_RESTRICT_SELF_LOG_SUBDOMAINS_OFF: {
+    source: 'include/uapi/linux/landlock.h of Linux 6.15',
+  },
+  LANDLOCK_RULE_PATH_BENEATH: { source: 'an enumerator of include/uapi/linux/landlock.h' },
   MFD_EXEC: { source: 'include/uapi/linux/memfd.h of Linux 6.3, memfd_create(2)' },
 };
 

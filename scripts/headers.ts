@@ -9,6 +9,7 @@ const KERNEL_HEADERS = [
   ...['linux/resource.h', 'linux/limits.h', 'linux/binfmts.h', 'linux/elf.h', 'linux/elf-em.h'],
   ...['linux/poll.h', 'asm/ioctls.h', 'asm/unistd.h', 'asm/siginfo.h', 'linux/stat.h'],
   ...['linux/filter.h', 'linux/seccomp.h', 'linux/audit.h', 'linux/net.h', 'linux/netlink.h'],
+  ...['linux/capability.h', 'linux/securebits.h', 'linux/landlock.h'],
 ];
 
 /** Headers of the host's libc, for what the kernel does not export. */

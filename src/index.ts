@@ -1,5 +1,12 @@
+export type { Capability } from './controls/capabilities.js';
 export type { CgroupOptions, CgroupSize, IoLimit, NewCgroup } from './controls/cgroup.js';
 export type { Cgroup, CgroupUsage } from './controls/cgroup-group.js';
+export type {
+  CapabilityOptions,
+  CapabilitySet,
+  CredentialOptions,
+  Securebit,
+} from './controls/credentials.js';
 export type { ControlOptions } from './controls/index.js';
 export type {
   SeccompAction,
@@ -9,6 +16,18 @@ export type {
   SeccompProgram,
   SeccompRule,
 } from './controls/seccomp.js';
+export { type LandlockInForce, landlockInForce } from './controls/landlock.js';
+export type {
+  LandlockAccess,
+  LandlockLog,
+  LandlockScope,
+  LandlockSupport,
+} from './controls/landlock-abi.js';
+export type {
+  LandlockOptions,
+  LandlockPath,
+  LandlockShorthand,
+} from './controls/landlock-options.js';
 export { InternalError, LaunchError, UnsupportedError } from './errors.js';
 export type { Executor } from './launch/executor.js';
 export type { FileAction } from './plan/plan.js';

@@ -21,8 +21,6 @@ export interface ExecFileOptions
     | 'cwd'
     | 'env'
     | 'argv0'
-    | 'uid'
-    | 'gid'
     | 'shell'
     | 'signal'
     | 'timeout'
@@ -148,10 +146,8 @@ function spawnOptions(options: ExecFileOptions): SpawnOptions {
     ...Object.fromEntries(controls),
     cwd: options.cwd,
     env: options.env,
-    gid: options.gid,
     shell: options.shell,
     signal: options.signal,
-    uid: options.uid,
     windowsHide: !!options.windowsHide,
     windowsVerbatimArguments: !!options.windowsVerbatimArguments,
     executor: options.executor,

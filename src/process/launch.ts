@@ -1,4 +1,5 @@
 import type { Cgroup } from '../controls/cgroup-group.js';
+import { MAX_ID } from '../controls/credentials.js';
 import {
   acquireControls,
   CONTROL_NAMES,
@@ -231,6 +232,10 @@ function validate(options: LaunchOptions): void {
   if (options.env != null) validateObject(options.env, 'options.env');
   if (options.setpgid !== undefined) {
     validateInteger(options.setpgid, 'options.setpgid', 0, 0x7fffffff);
+  }
+  // spawn() takes negative ones too, as Node's does.
+  for (const name of ['uid', 'gid'] as const) {
+    if (options[name] !== undefined) validateInteger(options[name], `options.${name}`, 0, MAX_ID);
   }
   if (options.umask !== undefined) validateInteger(options.umask, 'options.umask', 0, 0o777);
   if (options.signalMask !== undefined) signalSet(options.signalMask, 'options.signalMask');

@@ -1,3 +1,4 @@
+import { idSteps } from '../controls/credentials.js';
 import type { Controls } from '../controls/index.js';
 import { inOrder, type StagedSteps } from '../controls/stages.js';
 import { ALL_SIGNALS, NO_SIGNALS, type Plan, type Step } from '../plan/plan.js';
@@ -7,6 +8,7 @@ export interface SpawnAttributes {
   readonly file: string;
   readonly cwd?: string | null | undefined;
   readonly detached?: boolean | undefined;
+  /** As Node's ChildProcess hands them over; `controls` have them too. */
   readonly uid?: number | null | undefined;
   readonly gid?: number | null | undefined;
   readonly controls?: Pick<Controls, 'steps' | 'cloneFlags' | 'key'> | undefined;
@@ -54,20 +56,16 @@ export function spawnPlan(
 }
 
 function ownSteps(
-  { cwd, detached, uid, gid }: SpawnAttributes,
+  { cwd, detached, uid, gid, controls }: SpawnAttributes,
   map: ReadonlyMap<number, number>,
   actions: readonly Step[],
 ): StagedSteps {
-  const credentials: Step[] = [];
-  if (uid != null || gid != null) credentials.push({ type: 'dropGroups' });
-  if (gid != null) credentials.push({ type: 'setgid', gid });
-  if (uid != null) credentials.push({ type: 'setuid', uid });
   return {
     signals: [{ type: 'signalDefaults', signals: ALL_SIGNALS }],
     session: detached ? [{ type: 'setsid' }] : [],
     descriptors: [{ type: 'descriptors', map }, ...actions],
     directory: cwd == null ? [] : [{ type: 'chdir', path: cwd }],
-    credentials,
+    credentials: controls === undefined ? idSteps(uid, gid) : [],
     mask: [{ type: 'signalMask', signals: NO_SIGNALS }],
   };
 }

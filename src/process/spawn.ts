@@ -10,7 +10,7 @@ import {
 import { inOrder } from '../controls/stages.js';
 import { invalidArgType, invalidArgValue, unknownOption } from '../errors.js';
 import { EXECUTORS, type Executor } from '../launch/executor.js';
-import { imageOnly, type Plan, type Step } from '../plan/plan.js';
+import { imageOnly, type Plan } from '../plan/plan.js';
 import {
   killSignalNumber,
   ownOptions,
@@ -49,9 +49,6 @@ export interface SpawnOptions extends ControlOptions {
   stdio?: 'pipe' | 'overlapped' | 'ignore' | 'inherit' | readonly StdioOption[] | undefined;
   /** Makes the process the leader of a session of its own: setsid(2). Default false. */
   detached?: boolean | undefined;
-  /** User id and group id: setuid(2), setgid(2). Only with the image executor. */
-  uid?: number | undefined;
-  gid?: number | undefined;
   /** How messages are serialised on an IPC channel. Default `json`. */
   serialization?: 'json' | 'advanced' | undefined;
   /** Runs the command through /bin/sh, or through the shell named. Default false. */
@@ -76,8 +73,6 @@ export const SPAWN_OPTIONS: readonly (keyof SpawnOptions)[] = [
   'argv0',
   'stdio',
   'detached',
-  'uid',
-  'gid',
   'serialization',
   'shell',
   'signal',
@@ -207,13 +202,8 @@ function checkOptions(options: SpawnOptions): void {
 /** What the control options ask for, if the executor can do it. */
 function checkControls(options: SpawnOptions): Controls | undefined {
   const controls = prepareControls(options);
-  const { uid, gid, executor } = options;
-  if (executor === 'direct') {
-    const credentials: Step[] = uid == null && gid == null ? [] : [{ type: 'dropGroups' }];
-    checkExecutor({
-      steps: inOrder({ credentials }, controls?.steps ?? {}),
-      cloneFlags: controls?.cloneFlags ?? 0,
-    });
+  if (options.executor === 'direct' && controls !== undefined) {
+    checkExecutor({ steps: inOrder(controls.steps), cloneFlags: controls.cloneFlags });
   }
   return controls;
 }

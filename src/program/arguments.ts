@@ -11,7 +11,7 @@ export interface ArgumentKind {
   /** Writes a number, or gives null: then it is written as any other. */
   readonly number?: (value: number, args: readonly Operand[]) => string | null;
   /** Writes what the address points to, from there to the end of the data, or gives null. */
-  readonly data?: (data: DataView, wordSize: 4 | 8) => string | null;
+  readonly data?: (data: DataView, wordSize: 4 | 8, args: readonly Operand[]) => string | null;
   /** The kernel writes there, so that what it held at first says nothing. */
   readonly out?: boolean;
 }
@@ -110,6 +110,7 @@ const OPEN_FLAGS = new Map([
   [0o2000, 'O_APPEND'],
   [0o4000, 'O_NONBLOCK'],
   [0o2000000, 'O_CLOEXEC'],
+  [0o10000000, 'O_PATH'],
 ]);
 
 /** struct sock_fprog: the length of a filter, then its address. */
@@ -158,6 +159,77 @@ const atFlags = flags(named('AT_', /FDCWD/));
 const epollFlags = flags(named('EPOLL_CLOEXEC'));
 const waitFlags = flags(named('W'));
 
+const capabilities = named('CAP_');
+const ambientActions = named('PR_CAP_AMBIENT_');
+const securebits = named('SECBIT_');
+const prctlArgument: ArgumentKind = {
+  number: (value, [option]) => {
+    if (option === kernelConstants.PR_CAP_AMBIENT) return ambientActions.get(value) ?? null;
+    if (option === kernelConstants.PR_SET_SECUREBITS) return flagsText(value, securebits);
+    const isBounding =
+      option === kernelConstants.PR_CAPBSET_READ || option === kernelConstants.PR_CAPBSET_DROP;
+    return isBounding ? (capabilities.get(value) ?? null) : null;
+  },
+};
+const ambientCapability: ArgumentKind = {
+  number: (value, [option, action]) =>
+    option === kernelConstants.PR_CAP_AMBIENT && action === kernelConstants.PR_CAP_AMBIENT_RAISE
+      ? (capabilities.get(value) ?? null)
+      : null,
+};
+/** `{effective=CAP_KILL, ...}`; two structs of three fields, for 32 capabilities each. */
+const capabilitySets: ArgumentKind = {
+  data: (data) => {
+    if (data.byteLength < 24) return null;
+    const text = ['effective', 'permitted', 'inheritable'].map((set, i) => {
+      const names = [...capabilities].filter(
+        ([n]) => (data.getUint32((n < 32 ? 0 : 12) + i * 4, true) >>> (n & 31)) & 1,
+      );
+      const all = names.length === capabilities.size ? 'all' : undefined;
+      return `${set}=${all ?? (names.map(([, name]) => name).join('|') || '0')}`;
+    });
+    return `{${text.join(', ')}}`;
+  },
+};
+const capabilityHeader: ArgumentKind = {
+  data: (data) => {
+    const version = data.getUint32(0, true);
+    const { _LINUX_CAPABILITY_VERSION_3 } = kernelConstants;
+    return version === _LINUX_CAPABILITY_VERSION_3 ? '{_LINUX_CAPABILITY_VERSION_3}' : null;
+  },
+};
+const groups: ArgumentKind = {
+  data: (data, _, [count]) => {
+    if (typeof count !== 'number' || data.byteLength < count * 4) return null;
+    return `[${Array.from({ length: count }, (_, i) => data.getUint32(i * 4, true)).join(', ')}]`;
+  },
+};
+const landlockFiles = named('LANDLOCK_ACCESS_FS_');
+const landlockNetwork = named('LANDLOCK_ACCESS_NET_');
+const rulesetAttr: ArgumentKind = {
+  data: (data, _, [, size]) => {
+    if (typeof size !== 'number' || data.byteLength < size) return null;
+    const fields = [
+      ['handled_access_fs', landlockFiles],
+      ['handled_access_net', landlockNetwork],
+      ['scoped', named('LANDLOCK_SCOPE_')],
+    ] as const;
+    const text = fields
+      .slice(0, size / 8)
+      .map(([field, names], i) => `${field}=${flagsText(data.getUint32(i * 8, true), names)}`);
+    return `{${text.join(', ')}}`;
+  },
+};
+const ruleAttr: ArgumentKind = {
+  data: (data, _, [, type]) => {
+    if (data.byteLength < 16) return null;
+    const access = data.getUint32(0, true);
+    return type === kernelConstants.LANDLOCK_RULE_NET_PORT
+      ? `{${flagsText(access, landlockNetwork)}, port=${data.getUint32(8, true)}}`
+      : `{${flagsText(access, landlockFiles)}}`;
+  },
+};
+
 function openFlagsText(value: number): string {
   return flagsText(value, OPEN_FLAGS, '') === ''
     ? 'O_RDONLY'
@@ -166,6 +238,8 @@ function openFlagsText(value: number): string {
 
 /** Kinds of the arguments, by system call. */
 export const SYSCALL_ARGUMENTS: Readonly<Record<string, readonly ArgumentKind[]>> = {
+  capget: [capabilityHeader, out],
+  capset: [capabilityHeader, capabilitySets],
   chdir: [path],
   chroot: [path],
   clone: [cloneFlags, plain, out, out],
@@ -180,16 +254,20 @@ export const SYSCALL_ARGUMENTS: Readonly<Record<string, readonly ArgumentKind[]>
   fcntl: [plain, choice(named('F_', /^F_SEAL_/)), fcntlArgument],
   ioctl: [plain, choice(named('TIOC'))],
   kill: [plain, signal],
+  landlock_add_rule: [plain, choice(named('LANDLOCK_RULE_')), ruleAttr],
+  landlock_create_ruleset: [rulesetAttr],
+  landlock_restrict_self: [plain, flags(named('LANDLOCK_RESTRICT_SELF_'))],
   memfd_create: [path, flags(named('MFD_'))],
   openat: [directory, path, openFlags, octal],
   pidfd_send_signal: [plain, signal],
   pipe2: [out, flags(OPEN_FLAGS)],
-  prctl: [choice(named('PR_')), plain],
+  prctl: [choice(named('PR_', /^PR_CAP_AMBIENT_/)), prctlArgument, ambientCapability],
   prlimit64: [plain, choice(named('RLIMIT_')), plain, out],
   read: [plain, out],
   seccomp: [choice(named('SECCOMP_SET_')), flags(named('SECCOMP_FILTER_FLAG_')), filterProgram],
   rt_sigaction: [signal, sigaction, out],
   rt_sigprocmask: [choice(named('SIG_', /IGN|DFL/)), signalSet, out],
+  setgroups: [plain, groups],
   umask: [octal],
   unshare: [cloneFlags],
   waitid: [choice(named('P_')), plain, out, waitFlags, out],

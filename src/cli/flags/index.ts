@@ -1,9 +1,16 @@
 import type { ControlOptions } from '../../controls/index.js';
 import { CGROUP_FLAGS } from './cgroup.js';
+import { CREDENTIAL_FLAGS } from './credentials.js';
 import type { FlagGroup, FlagValues } from './flag-group.js';
+import { LANDLOCK_FLAGS } from './landlock.js';
 import { SECCOMP_FLAGS } from './seccomp.js';
 
-const GROUPS: readonly FlagGroup[] = [CGROUP_FLAGS, SECCOMP_FLAGS];
+const GROUPS: readonly FlagGroup[] = [
+  CGROUP_FLAGS,
+  CREDENTIAL_FLAGS,
+  LANDLOCK_FLAGS,
+  SECCOMP_FLAGS,
+];
 
 /** Flags of all control options. */
 export const CONTROL_FLAGS: FlagGroup['options'] = Object.assign(

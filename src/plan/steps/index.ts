@@ -3,18 +3,27 @@ import { CREDENTIAL_STEPS, type CredentialStep } from './credentials.js';
 import type { Emitter } from './emitter.js';
 import { FILE_STEPS, type FileStep } from './files.js';
 import type { StepKind, StepKinds } from './kind.js';
+import { LANDLOCK_STEPS, type LandlockStep } from './landlock.js';
 import { PROCESS_STEPS, type ProcessStep } from './process.js';
 import { SECCOMP_STEPS, type SeccompStep } from './seccomp.js';
 import { SIGNAL_STEPS, type SignalStep } from './signals.js';
 
 /** A step of a plan. */
-export type Step = ProcessStep | CgroupStep | FileStep | CredentialStep | SignalStep | SeccompStep;
+export type Step =
+  | ProcessStep
+  | CgroupStep
+  | FileStep
+  | CredentialStep
+  | LandlockStep
+  | SignalStep
+  | SeccompStep;
 
 const KINDS: StepKinds<Step> = {
   ...PROCESS_STEPS,
   ...CGROUP_STEPS,
   ...FILE_STEPS,
   ...CREDENTIAL_STEPS,
+  ...LANDLOCK_STEPS,
   ...SIGNAL_STEPS,
   ...SECCOMP_STEPS,
 };
