@@ -66,7 +66,10 @@ const YOUNGER =
 const NO_SYSCALLS = new Set(['__NR_syscalls', '__NR_arch_specific_syscall']);
 
 /** Constants whose name in the headers is another. */
-const HEADER_NAMES: Readonly<Record<string, string>> = { SIGNAL_LIMIT: '_NSIG' };
+const HEADER_NAMES: Readonly<Record<string, string>> = {
+  SIGNAL_LIMIT: '_NSIG',
+  CLONE_ARGS_SIZE: 'CLONE_ARGS_SIZE_VER2',
+};
 
 /** Constants that are this project's own choice. */
 const OWN_CHOICE = new Set(['SEGMENT_ALIGNMENT']);

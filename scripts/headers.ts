@@ -9,7 +9,7 @@ const KERNEL_HEADERS = [
   ...['linux/resource.h', 'linux/limits.h', 'linux/binfmts.h', 'linux/elf.h', 'linux/elf-em.h'],
   ...['linux/poll.h', 'asm/ioctls.h', 'asm/unistd.h', 'asm/siginfo.h', 'linux/stat.h'],
   ...['linux/filter.h', 'linux/seccomp.h', 'linux/audit.h', 'linux/net.h', 'linux/netlink.h'],
-  ...['linux/capability.h', 'linux/securebits.h', 'linux/landlock.h'],
+  ...['linux/capability.h', 'linux/securebits.h', 'linux/landlock.h', 'linux/magic.h'],
 ];
 
 /** Headers of the host's libc, for what the kernel does not export. */
@@ -39,7 +39,9 @@ function evaluate(
   options: readonly string[],
 ): ReadonlyMap<string, number | null> {
   const lines = expressions.map((expression, i) => {
-    const line = `__asm__ volatile("=> ${i} %c0" :: "i"((int)(${expression})));`;
+    // In halves: the operand of an instruction has no room for more.
+    const halves = `"i"((int)((long long)(${expression}) >> 32)), "i"((int)(${expression}))`;
+    const line = `__asm__ volatile("=> ${i} %c0 %c1" :: ${halves});`;
     return /^\w+$/.test(expression) ? `#ifdef ${expression}\n${line}\n#endif` : line;
   });
   const source = `${preamble}\nvoid constants(void) {\n${lines.join('\n')}\n}\n`;
@@ -47,8 +49,9 @@ function evaluate(
   const values = new Map<string, number | null>(
     expressions.map((expression) => [expression, null]),
   );
-  for (const [, index, value] of assembly.matchAll(/^\s*=> (\d+) (-?\d+)$/gm)) {
-    values.set(expressions[Number(index)] as string, Number(value));
+  for (const [, index, high, low] of assembly.matchAll(/^\s*=> (\d+) (-?\d+) (-?\d+)$/gm)) {
+    const value = Number(high) * 2 ** 32 + (Number(low) >>> 0);
+    values.set(expressions[Number(index)] as string, value);
   }
   return values;
 }

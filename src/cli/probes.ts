@@ -22,6 +22,7 @@ import {
   WNOHANG,
 } from '../plan/constants.js';
 import { LAST_DESCRIPTOR } from '../plan/descriptors.js';
+import { CONTROL_PROBES } from './control-probes.js';
 import { kernel, Missing, must, tryLaunch } from './trial.js';
 
 /** One thing that the engine needs, or can use. */
@@ -244,6 +245,7 @@ export const PROBES: readonly Probe[] = [
       return `${command} was started and ended`;
     },
   },
+  ...CONTROL_PROBES,
 ];
 
 /** vm.memfd_noexec, or null where there is none: Linux before 6.3. */

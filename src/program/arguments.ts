@@ -14,6 +14,8 @@ export interface ArgumentKind {
   readonly data?: (data: DataView, wordSize: 4 | 8, args: readonly Operand[]) => string | null;
   /** The kernel writes there, so that what it held at first says nothing. */
   readonly out?: boolean;
+  /** How many bytes it writes; default: a word. */
+  readonly size?: number;
 }
 
 /** Names of the constants that begin with `prefix`, by value. */
@@ -238,7 +240,7 @@ function openFlagsText(value: number): string {
 
 /** Kinds of the arguments, by system call. */
 export const SYSCALL_ARGUMENTS: Readonly<Record<string, readonly ArgumentKind[]>> = {
-  capget: [capabilityHeader, out],
+  capget: [capabilityHeader, { out: true, size: 24 }],
   capset: [capabilityHeader, capabilitySets],
   chdir: [path],
   chroot: [path],

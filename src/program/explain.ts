@@ -128,7 +128,11 @@ class Explainer {
       if (result !== null && typeof result !== 'number') this.#written.add(keyOf(result));
       if (op !== 'syscall') continue;
       args.forEach((argument, i) => {
-        if (typeof argument !== 'number' && kindOf(name, i).out) this.#written.add(keyOf(argument));
+        const { out, size = 1 } = kindOf(name, i);
+        if (typeof argument === 'number' || !out) return;
+        for (let at = 0; at < size; at += 4) {
+          this.#written.add(keyOf({ ...argument, offset: argument.offset + at }));
+        }
       });
     }
   }
