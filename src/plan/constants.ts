@@ -15,6 +15,7 @@ export const ENOMEM = 12;
 export const EACCES = 13;
 export const ENOTDIR = 20;
 export const EINVAL = 22;
+export const EMFILE = 24;
 export const ETXTBSY = 26;
 export const ENOSYS = 38;
 export const EOPNOTSUPP = 95;
