@@ -219,6 +219,41 @@ export function imageCases(folder: string, target: string): readonly Case[] {
       }),
     },
     {
+      title: 'groups, capability sets, ids, securebits, no_new_privs',
+      root: true,
+      steps: [
+        { type: 'boundingSet', keep: [5, 13, 34] },
+        { type: 'keepCapabilities' },
+        { type: 'setgroups', groups: [7, 3_000_000_000] },
+        { type: 'setgid', gid: 65533 },
+        { type: 'setuid', uid: 65534 },
+        { type: 'capset', effective: 'permitted', inheritable: [5, 34] },
+        { type: 'ambientSet', capabilities: [5, 34] },
+        { type: 'securebits', bits: 1 },
+        { type: 'capset', permitted: [5, 34], effective: [5, 34] },
+        { type: 'noNewPrivileges' },
+      ],
+      expect: reports(({ status }) => {
+        assert.equal(status.Uid, '65534\t65534\t65534\t65534');
+        assert.equal(status.Gid, '65533\t65533\t65533\t65533');
+        assert.equal(status.Groups?.trim(), '7 3000000000');
+        for (const set of ['CapInh', 'CapPrm', 'CapEff', 'CapAmb']) {
+          assert.equal(BigInt(`0x${status[set]}`), 0x400000020n, set);
+        }
+        assert.equal(BigInt(`0x${status.CapBnd}`), 0x400002020n);
+        assert.equal(status.NoNewPrivs, '1');
+      }),
+    },
+    {
+      title: 'a capability that is not there fails',
+      root: true,
+      steps: [
+        { type: 'boundingSet', keep: [] },
+        { type: 'capset', inheritable: [5] },
+      ],
+      expect: fails('capabilities: capset EPERM'),
+    },
+    {
       title: 'exec: the candidate that is there',
       steps: [],
       exec: {

@@ -220,6 +220,42 @@ describe('arguments', () => {
     ['dup3(3, 4, O_CLOEXEC)', (b) => b.syscall('dup3', [3, 4, O_CLOEXEC])],
     ['write(1, "text", 4)', (b) => b.syscall('write', [1, b.string('text'), 4])],
     ['write(1, &data0, 4)', (b) => b.syscall('write', [1, b.bytes(Uint8Array.of(7, 0)), 4])],
+    ['prctl(PR_CAPBSET_DROP, CAP_KILL, 0, 0, 0)', (b) => b.syscall('prctl', [24, 5, 0, 0, 0])],
+    [
+      'prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_KILL, 0, 0)',
+      (b) => b.syscall('prctl', [47, 2, 5, 0, 0]),
+    ],
+    [
+      'prctl(PR_SET_SECUREBITS, SECBIT_NOROOT, 0, 0, 0)',
+      (b) => b.syscall('prctl', [28, 1, 0, 0, 0]),
+    ],
+    [
+      'capset({_LINUX_CAPABILITY_VERSION_3}, {effective=CAP_KILL|CAP_SYSLOG, permitted=0, inheritable=CAP_BPF})',
+      (b) => {
+        const header = b.bytes(new Uint8Array(Uint32Array.of(0x20080522, 0).buffer), 4);
+        const sets = Uint32Array.of(1 << 5, 0, 0, 1 << 2, 0, 1 << 7);
+        return b.syscall('capset', [header, b.bytes(new Uint8Array(sets.buffer), 4)]);
+      },
+    ],
+    [
+      'setgroups(2, [100, 4294967294])',
+      (b) => {
+        const groups = Uint32Array.of(100, 4_294_967_294);
+        return b.syscall('setgroups', [2, b.bytes(new Uint8Array(groups.buffer), 4)]);
+      },
+    ],
+    [
+      'landlock_create_ruleset({handled_access_fs=LANDLOCK_ACCESS_FS_EXECUTE, handled_access_net=0}, 16, 0)',
+      (b) => b.syscall('landlock_create_ruleset', [b.words(1, 0), 16, 0]),
+    ],
+    [
+      'landlock_add_rule(3, LANDLOCK_RULE_NET_PORT, {LANDLOCK_ACCESS_NET_BIND_TCP, port=80}, 0)',
+      (b) => b.syscall('landlock_add_rule', [3, 2, b.words(1, 80), 0]),
+    ],
+    [
+      'landlock_restrict_self(3, LANDLOCK_RESTRICT_SELF_LOG_NEW_EXEC_ON)',
+      (b) => b.syscall('landlock_restrict_self', [3, 2]),
+    ],
     ['setuid(0x12345)', (b) => b.syscall('setuid', [0x12345])],
   ];
   for (const [expected, write] of cases) {
@@ -263,6 +299,20 @@ const STEPS: readonly Step[] = [
   { type: 'dropGroups' },
   { type: 'setgid', gid: 5 },
   { type: 'setuid', uid: 5 },
+  { type: 'setgroups', groups: [5, 6] },
+  { type: 'boundingSet', keep: [0] },
+  { type: 'keepCapabilities' },
+  { type: 'capset', effective: 'permitted', inheritable: [1] },
+  { type: 'ambientSet', capabilities: [1] },
+  { type: 'ambientSet', capabilities: 'permitted' },
+  { type: 'securebits', bits: 1 },
+  { type: 'noNewPrivileges' },
+  {
+    type: 'landlock',
+    ...{ files: 5, network: 1, scopes: 2, flags: 1 },
+    paths: [{ path: '/a', access: 5, fileAccess: 4, optional: true }],
+    ports: [{ port: 80, access: 1 }],
+  },
   { type: 'signalMask', signals: [2, 0] },
 ];
 
