@@ -8,14 +8,6 @@ export type {
   Securebit,
 } from './controls/credentials.js';
 export type { ControlOptions } from './controls/index.js';
-export type {
-  SeccompAction,
-  SeccompArgument,
-  SeccompOptions,
-  SeccompPolicy,
-  SeccompProgram,
-  SeccompRule,
-} from './controls/seccomp.js';
 export { type LandlockInForce, landlockInForce } from './controls/landlock.js';
 export type {
   LandlockAccess,
@@ -28,6 +20,14 @@ export type {
   LandlockPath,
   LandlockShorthand,
 } from './controls/landlock-options.js';
+export type {
+  SeccompAction,
+  SeccompArgument,
+  SeccompOptions,
+  SeccompPolicy,
+  SeccompProgram,
+  SeccompRule,
+} from './controls/seccomp.js';
 export { InternalError, LaunchError, UnsupportedError } from './errors.js';
 export type { Executor } from './launch/executor.js';
 export type { FileAction } from './plan/plan.js';

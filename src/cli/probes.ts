@@ -11,6 +11,7 @@ import {
   MFD_CLOEXEC,
   MFD_EXEC,
   P_PIDFD,
+  PROC_SUPER_MAGIC,
   SECCOMP_GET_ACTION_AVAIL,
   SECCOMP_RET_ALLOW,
   SECCOMP_RET_ERRNO,
@@ -21,6 +22,7 @@ import {
   WEXITED,
   WNOHANG,
 } from '../plan/constants.js';
+
 import { LAST_DESCRIPTOR } from '../plan/descriptors.js';
 import { CONTROL_PROBES } from './control-probes.js';
 import { kernel, Missing, must, tryLaunch } from './trial.js';
@@ -38,8 +40,6 @@ export interface Probe {
 const OLDEST_KERNEL = [5, 4] as const;
 /** A descriptor that is certainly not open. */
 const NONE = 0x7fffffff;
-/** f_type of a proc file system; statfs(2). */
-const PROC_SUPER_MAGIC = 0x9fa0;
 
 function createMemfd(flags: number): number {
   const fd = kernel().call('memfd_create', kernel().string('safeexec-doctor'), flags);

@@ -109,7 +109,8 @@ export const SOCK_STREAM = 1;
 export const SOCK_CLOEXEC = 0x80000;
 export const X_OK = 1;
 
-/** Of statfs(2): the file system of control groups, version 2. */
+/** Of statfs(2): proc, and the file system of control groups, version 2. */
+export const PROC_SUPER_MAGIC = 0x9fa0;
 export const CGROUP2_SUPER_MAGIC = 0x63677270;
 
 /** Classic BPF, linux/bpf_common.h and linux/filter.h. */

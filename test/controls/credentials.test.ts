@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { once } from 'node:events';
 import { chmodSync, copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -258,7 +257,14 @@ test('spawn takes ids as Node does, launch those that there are', async () => {
   }
   assert.throws(() => spawn('/bin/true', { uid: 2 ** 32 - 2 }), { code: 'ERR_INVALID_ARG_TYPE' });
   if (!isRoot) return;
-  const [error] = (await once(spawn('/bin/true', { uid: -1 }), 'error')) as [LaunchError];
+  // Thrown if it is known at once, as spawn() says.
+  const error = await new Promise<LaunchError>((resolve) => {
+    try {
+      spawn('/bin/true', { uid: -1 }).on('error', (error) => resolve(error as LaunchError));
+    } catch (error) {
+      resolve(error as LaunchError);
+    }
+  });
   assert.deepEqual([error.code, error.step], ['EINVAL', 'setuid']);
   assert.equal((await seen({ uid: -2 })).Uid, four(2 ** 32 - 2));
 });
