@@ -33,6 +33,7 @@ const ELSEWHERE: Readonly<Record<string, { libc: string } | { source: string }>>
   AF_INET6: { libc: 'AF_INET6' },
   AF_NETLINK: { libc: 'AF_NETLINK' },
   MAX_ERRNO: { source: 'include/linux/err.h, which is not exported' },
+  SEEK_CUR: { libc: 'SEEK_CUR' },
   SIGNAL_LIMIT: { libc: '__SIGRTMAX' },
   DF_1_NODELETE: { libc: 'DF_1_NODELETE' },
   LANDLOCK_RULE_NET_PORT: { source: 'include/uapi/linux/landlock.h of Linux 6.7' },
@@ -146,9 +147,7 @@ function checkConstants(complain: Complain): string[] {
         found = libc.get(elsewhere.libc) ?? null;
       }
       if (found === null) complain(`${architecture}: no header has ${header}`);
-      // 32 bits, with a sign or without.
-      else if (found !== (value | 0))
-        complain(`${architecture}: ${name} is ${found}, not ${value}`);
+      else if (found !== value) complain(`${architecture}: ${name} is ${found}, not ${value}`);
     }
   }
   return [`${constants.length} constants on ${ARCHITECTURES.length} architectures`, ...unchecked];
@@ -213,7 +212,7 @@ function checkMachine(machine: Machine, complain: Complain): string {
     compare(what, ours(machine), values.get(expression));
 
   const audit = AUDIT_ARCHITECTURES[name];
-  compare(audit, auditArchitecture(machine) | 0, kernelValues(name, [audit]).get(audit));
+  compare(audit, auditArchitecture(machine), kernelValues(name, [audit]).get(audit));
 
   const { machine: number, must, may, address, relative } = ELF[name];
   // Sums: an enumerator of libc's would be no macro.

@@ -2,7 +2,7 @@ import { offsetBy } from '../../program/builder.js';
 import type { Label, Place } from '../../program/instruction.js';
 import {
   _LINUX_CAPABILITY_VERSION_3,
-  CAP_CHECKPOINT_RESTORE,
+  CAP_AUDIT_READ,
   EINVAL,
   PR_CAP_AMBIENT,
   PR_CAP_AMBIENT_CLEAR_ALL,
@@ -111,7 +111,7 @@ export const CREDENTIAL_STEPS: StepKinds<CredentialStep> = {
   },
   noNewPrivileges: {
     emit: (_, emitter) => {
-      emitter.call('prctl', [PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0], { step: 'no new privileges' });
+      emitter.call('prctl', [PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0], { step: 'no_new_privs' });
     },
   },
 };
@@ -126,8 +126,9 @@ const BOUNDING = { drop: 0, keep: 1, dropIfThere: 2 } as const;
 function limitBoundingSet(keep: readonly number[], emitter: Emitter): void {
   const { b, site } = emitter;
   const fates = Array.from({ length: SET_BITS }, (_, n) => {
-    if (n > CAP_CHECKPOINT_RESTORE) return BOUNDING.dropIfThere;
-    return keep.includes(n) ? BOUNDING.keep : BOUNDING.drop;
+    if (keep.includes(n)) return BOUNDING.keep;
+    // Linux 3.16 has all up to this one, and what the oldest of ours lacks is behind it.
+    return n > CAP_AUDIT_READ ? BOUNDING.dropIfThere : BOUNDING.drop;
   });
   const table = b.words(...fates);
   const fate = b.words(0);
