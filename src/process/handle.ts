@@ -103,7 +103,7 @@ export class ProcessHandle extends AsyncResource {
     const current = engine();
     let stdio: Stdio | undefined;
     try {
-      stdio = openStdio(current.kernel, options.stdio);
+      stdio = openStdio(current.inFlight, options.stdio);
       this.#launch(current, options, stdio);
       return 0;
     } catch (error) {
@@ -113,10 +113,11 @@ export class ProcessHandle extends AsyncResource {
       return errno;
     } finally {
       if (stdio !== undefined) {
-        closeAll(current.kernel, stdio.theirs);
+        closeAll(current.inFlight, stdio.theirs);
         // Also after a failure: the child's streams are there in any case, and end at once.
         for (const { fd, handle } of stdio.ours) {
-          if (handle?.open(fd) !== 0) closeAll(current.kernel, [fd]);
+          if (handle === undefined) current.inFlight.close(fd);
+          else current.inFlight.handOver(fd, handle);
         }
       }
     }
