@@ -1,6 +1,7 @@
 export type { CgroupOptions, CgroupSize, IoLimit, NewCgroup } from './controls/cgroup.js';
 export type { Cgroup, CgroupUsage } from './controls/cgroup-group.js';
 export type { ControlOptions } from './controls/index.js';
+export type { ParentExitOptions } from './controls/parent-exit.js';
 export type {
   SeccompAction,
   SeccompArgument,

@@ -91,6 +91,7 @@ export const RLIMIT_STACK = 3;
 
 export const POLLIN = 1;
 export const POLLOUT = 4;
+export const PR_SET_PDEATHSIG = 1;
 export const PR_SET_NAME = 15;
 export const TIOCSPGRP = 0x5410;
 export const AF_UNIX = 1;

@@ -1,9 +1,10 @@
 import type { ControlOptions } from '../../controls/index.js';
 import { CGROUP_FLAGS } from './cgroup.js';
 import type { FlagGroup, FlagValues } from './flag-group.js';
+import { PARENT_EXIT_FLAGS } from './parent-exit.js';
 import { SECCOMP_FLAGS } from './seccomp.js';
 
-const GROUPS: readonly FlagGroup[] = [CGROUP_FLAGS, SECCOMP_FLAGS];
+const GROUPS: readonly FlagGroup[] = [CGROUP_FLAGS, PARENT_EXIT_FLAGS, SECCOMP_FLAGS];
 
 /** Flags of all control options. */
 export const CONTROL_FLAGS: FlagGroup['options'] = Object.assign(
