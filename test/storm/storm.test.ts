@@ -12,7 +12,7 @@ interface Figures extends Seen {
 }
 
 test('a storm of threads: every child has its own descriptors, every exit is seen once', async (t) => {
-  const launches = amount(2000, 20_000);
+  const launches = amount(1600, 20_000);
   const figures = await figuresOf<Figures>('storm', ['safeexec', launches]);
   t.diagnostic(inWords(figures));
   const { seconds: _, ...rest } = figures;
@@ -28,7 +28,7 @@ test('a storm of threads: every child has its own descriptors, every exit is see
 });
 
 test('the same storm sees what children of node:child_process are given', async (t) => {
-  const figures = await figuresOf<Figures>('storm', ['node', amount(200, 2000)]);
+  const figures = await figuresOf<Figures>('storm', ['node', amount(80, 2000)]);
   t.diagnostic(inWords(figures));
   assert.ok(figures.foreign > 0);
 });

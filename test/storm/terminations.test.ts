@@ -10,7 +10,7 @@ interface Figures {
 }
 
 test('Workers stopped while they start processes leave no descriptor open', async (t) => {
-  const figures = await figuresOf<Figures>('terminations', [amount(60, 2000)]);
+  const figures = await figuresOf<Figures>('terminations', [amount(40, 2000)]);
   t.diagnostic(inWords(figures));
   assert.equal(figures.left, 0);
 });
