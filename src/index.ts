@@ -20,6 +20,7 @@ export type {
   LandlockPath,
   LandlockShorthand,
 } from './controls/landlock-options.js';
+export type { ParentExitOptions } from './controls/parent-exit.js';
 export type {
   SeccompAction,
   SeccompArgument,

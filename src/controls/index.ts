@@ -5,6 +5,7 @@ import type { Contribution, Control, Resource } from './control.js';
 import { CREDENTIALS, type CredentialOptions } from './credentials.js';
 import { LANDLOCK } from './landlock.js';
 import type { LandlockOption } from './landlock-options.js';
+import { PARENT_EXIT, type ParentExitOptions } from './parent-exit.js';
 import { SECCOMP, type SeccompOptions } from './seccomp.js';
 import { STAGES, type StagedSteps } from './stages.js';
 
@@ -13,10 +14,17 @@ export interface ControlOptions
   extends CgroupOptions,
     CredentialOptions,
     LandlockOption,
+    ParentExitOptions,
     SeccompOptions {}
 
 /** In the order in which the steps of one stage run. */
-const CONTROLS: readonly Control<ControlOptions>[] = [CGROUP, CREDENTIALS, LANDLOCK, SECCOMP];
+const CONTROLS: readonly Control<ControlOptions>[] = [
+  CGROUP,
+  CREDENTIALS,
+  PARENT_EXIT,
+  LANDLOCK,
+  SECCOMP,
+];
 
 /** Names of all control options. */
 export const CONTROL_NAMES: readonly (keyof ControlOptions)[] = CONTROLS.flatMap(

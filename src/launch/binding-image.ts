@@ -13,6 +13,7 @@ const table = (build: number): readonly TableEntry[] => [
   imported('napi_create_function', false),
   imported('napi_get_cb_info', false),
   imported('napi_get_arraybuffer_info', false),
+  imported('napi_add_env_cleanup_hook', false),
   imported('environ'),
   imported('calloc'),
   imported('free'),

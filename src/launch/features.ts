@@ -18,6 +18,7 @@ import {
 } from '../plan/constants.js';
 import { LAST_DESCRIPTOR } from '../plan/descriptors.js';
 import { OPEN_DESCRIPTORS } from '../plan/steps/close-each.js';
+import type { InFlight } from './in-flight.js';
 import type { Kernel } from './kernel.js';
 import { HELPER_NAME } from './launch-program.js';
 
@@ -37,7 +38,8 @@ const NONE = 0x7fffffff;
  * Finds out, with calls that change nothing. Throws UnsupportedError where processes could not be
  * watched, or descriptors not be closed: nothing has been started by then.
  */
-export function features(kernel: Kernel): Features {
+export function features(inFlight: InFlight): Features {
+  const { kernel } = inFlight;
   const missing = (result: number) => result === -ENOSYS || result === -EPERM;
   const waited = kernel.call('waitid', P_PIDFD, NONE, 0, WEXITED | WNOHANG);
   if (missing(waited) || waited === -EINVAL) throw noPidfd('waitid(P_PIDFD)', '5.4', waited);
@@ -46,8 +48,8 @@ export function features(kernel: Kernel): Features {
 
   const closed = kernel.call('close_range', LAST_DESCRIPTOR, LAST_DESCRIPTOR);
   const path = kernel.string(OPEN_DESCRIPTORS);
-  const list = closed === 0 ? -1 : kernel.call('openat', AT_FDCWD, path, O_CLOEXEC);
-  if (list >= 0) kernel.call('close', list);
+  const list = closed === 0 ? -1 : inFlight.open('openat', AT_FDCWD, path, O_CLOEXEC);
+  if (list >= 0) inFlight.close(list);
   if (closed !== 0 && list < 0) {
     throw new UnsupportedError(
       `close_range(2) is missing (${errnoCode(-closed)}), and so is ${OPEN_DESCRIPTORS}, which says ` +
@@ -57,8 +59,8 @@ export function features(kernel: Kernel): Features {
   }
 
   const flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
-  const fd = kernel.call('memfd_create', kernel.string(HELPER_NAME), flags | MFD_EXEC);
-  if (fd >= 0) kernel.call('close', fd);
+  const fd = inFlight.open('memfd_create', kernel.string(HELPER_NAME), flags | MFD_EXEC);
+  if (fd >= 0) inFlight.close(fd);
   // Emulators may lack execveat, and may not hold the parent until the exec: then its failure would
   // come too late for another way.
   const executed = kernel.call('execveat', -1, kernel.string(''), 0, 0, AT_EMPTY_PATH);

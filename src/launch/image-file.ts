@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { constants, fstatSync } from 'node:fs';
 import { LaunchError } from '../errors.js';
 import { __O_TMPFILE, AT_FDCWD, EACCES, EINTR, O_CLOEXEC } from '../plan/constants.js';
-import type { Kernel } from './kernel.js';
+import type { InFlight } from './in-flight.js';
 
 /** Name of the step, in errors. */
 export const IMAGE_FILE = 'image file';
@@ -13,24 +13,25 @@ const MODE = 0o500;
 /**
  * Writes an image into a file without a name, for where memory must not be executed. Gives a
  * descriptor that is open for reading only: the kernel does not execute what is open for writing
- * (ETXTBSY). That can still be so for a moment, if another thread has forked meanwhile.
+ * (ETXTBSY). That can still be so for a moment, if another thread has forked meanwhile. It is in
+ * flight.
  */
 export function writeImageFile(
-  kernel: Kernel,
+  inFlight: InFlight,
   folder: string,
   image: { readonly address: number; readonly size: number },
 ): number {
-  const { writer, reader } = openUnnamed(kernel, folder) ?? openNamed(kernel, folder);
+  const { writer, reader } = openUnnamed(inFlight, folder) ?? openNamed(inFlight, folder);
   try {
     for (let at = 0; at < image.size; ) {
-      const written = kernel.call('write', writer, image.address + at, image.size - at);
+      const written = inFlight.kernel.call('write', writer, image.address + at, image.size - at);
       if (written !== -EINTR) at += must(written, 'write', folder);
     }
   } catch (error) {
-    kernel.call('close', reader);
+    inFlight.close(reader);
     throw error;
   } finally {
-    kernel.call('close', writer);
+    inFlight.close(writer);
   }
   return reader;
 }
@@ -41,29 +42,29 @@ interface OpenFile {
 }
 
 /** Needs O_TMPFILE, which not every file system has, and /proc; null without them. */
-function openUnnamed(kernel: Kernel, folder: string): OpenFile | null {
+function openUnnamed(inFlight: InFlight, folder: string): OpenFile | null {
   const { O_RDWR, O_DIRECTORY, O_EXCL, O_RDONLY } = constants;
-  const writer = open(kernel, folder, __O_TMPFILE | O_DIRECTORY | O_RDWR | O_EXCL);
+  const writer = open(inFlight, folder, __O_TMPFILE | O_DIRECTORY | O_RDWR | O_EXCL);
   if (writer < 0) return null;
   // The mask of the process may have taken away what its owner needs.
-  kernel.call('fchmod', writer, MODE);
-  const reader = open(kernel, `/proc/self/fd/${writer}`, O_RDONLY);
+  inFlight.kernel.call('fchmod', writer, MODE);
+  const reader = open(inFlight, `/proc/self/fd/${writer}`, O_RDONLY);
   if (reader >= 0) return { writer, reader };
-  kernel.call('close', writer);
+  inFlight.close(writer);
   return null;
 }
 
 /** A file whose name is gone when this returns. */
-function openNamed(kernel: Kernel, folder: string): OpenFile {
+function openNamed(inFlight: InFlight, folder: string): OpenFile {
   const { O_RDWR, O_RDONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
   const path = `${folder}/.safeexec-${randomBytes(12).toString('hex')}`;
-  const writer = must(open(kernel, path, O_RDWR | O_CREAT | O_EXCL), 'openat', folder);
-  kernel.call('fchmod', writer, MODE);
-  const reader = open(kernel, path, O_RDONLY | O_NOFOLLOW);
-  kernel.call('unlinkat', AT_FDCWD, kernel.string(path), 0);
+  const writer = must(open(inFlight, path, O_RDWR | O_CREAT | O_EXCL), 'openat', folder);
+  inFlight.kernel.call('fchmod', writer, MODE);
+  const reader = open(inFlight, path, O_RDONLY | O_NOFOLLOW);
+  inFlight.kernel.call('unlinkat', AT_FDCWD, inFlight.kernel.string(path), 0);
   // Where others may rename files of ours, the name may have led to another file by then.
   if (reader >= 0 && isSame(writer, reader)) return { writer, reader };
-  for (const fd of [writer, reader]) if (fd >= 0) kernel.call('close', fd);
+  for (const fd of [writer, reader]) if (fd >= 0) inFlight.close(fd);
   throw failure(reader < 0 ? -reader : EACCES, 'openat', folder);
 }
 
@@ -72,8 +73,8 @@ function isSame(first: number, second: number): boolean {
   return a?.ino === b?.ino && a?.dev === b?.dev;
 }
 
-function open(kernel: Kernel, path: string, flags: number): number {
-  return kernel.call('openat', AT_FDCWD, kernel.string(path), flags | O_CLOEXEC, MODE);
+function open(inFlight: InFlight, path: string, flags: number): number {
+  return inFlight.open('openat', AT_FDCWD, inFlight.kernel.string(path), flags | O_CLOEXEC, MODE);
 }
 
 function must(result: number, syscall: string, folder: string): number {

@@ -63,6 +63,8 @@ export interface LaunchPlaces {
   readonly cloneFlags: readonly [Place, Place | null];
   /** The directory of the control group to start in, if that is what the program does. */
   readonly cgroup: Place | null;
+  /** Addresses of the slots of the error pipe's write end and the image: they are closed here. */
+  readonly slots: readonly [Place, Place];
   /** To be -1 before a run; file: the descriptor of the image, which the program closes. */
   readonly memfd: Place;
   /** To be -1 before a run; -1 after it if no child was started. */
@@ -157,6 +159,8 @@ export function launchProgram(
   b.copy(memfd, b.argumentOf(b.position + 1, 0));
   b.syscall('close', [-1]);
   const closeWrite = b.syscall('close', [-1]);
+  const none = b.words(-1);
+  const slots = [b.copy(none, 0), b.copy(none, 0)] as const;
   b.branchIfEqual(pid, -1, done);
 
   // EAGAIN, as a rule: the helper is still on its way.
@@ -212,6 +216,7 @@ export function launchProgram(
       errorWrite: [b.argumentOf(closeWrite, 0), b.argumentOf(report, 0)],
       cloneFlags: clone.flags,
       cgroup: clone.cgroup,
+      slots: [b.wordOf(slots[0], WORD.result), b.wordOf(slots[1], WORD.result)],
       memfd,
       pid,
       pidfd,

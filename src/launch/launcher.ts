@@ -10,6 +10,7 @@ import { type ErrorPipe, openErrorPipe } from './error-pipe.js';
 import type { Executor } from './executor.js';
 import { canStartInCgroup, type Features, noPidfd } from './features.js';
 import { writeImageFile } from './image-file.js';
+import type { InFlight } from './in-flight.js';
 import type { Kernel } from './kernel.js';
 import type { Carrier, WatchSite } from './launch-program.js';
 import { Memory } from './memory.js';
@@ -37,7 +38,7 @@ export interface Launched {
   readonly pending: PendingOutcome | null;
 }
 
-/** Where a plan's outcome will be read, without blocking: who gets this closes it. */
+/** Where a plan's outcome will be read, without blocking: who gets this closes it. It is in flight. */
 export interface PendingOutcome {
   readonly fd: number;
   /** What the two words of a record say. */
@@ -68,6 +69,7 @@ export class Launcher {
   /** What carried the plan of the latest launch that succeeded. */
   last: Way | undefined;
   readonly #ways: Ways;
+  readonly #inFlight: InFlight;
   readonly #kernel: Kernel;
   readonly #watch: WatchSet;
   readonly #plans: CompiledPlans;
@@ -77,7 +79,9 @@ export class Launcher {
   #arena: Memory;
   #startsInCgroup: boolean | undefined;
 
-  constructor(kernel: Kernel, features: Features, watch: WatchSet, report?: LaunchReport) {
+  constructor(inFlight: InFlight, features: Features, watch: WatchSet, report?: LaunchReport) {
+    const { kernel } = inFlight;
+    this.#inFlight = inFlight;
     this.#kernel = kernel;
     this.#report = report;
     this.#watch = watch;
@@ -143,16 +147,18 @@ export class Launcher {
     const { plan, wait } = request;
     checkArgumentSize(this.#kernel, request.argv, request.env, plan.exec.file);
     const studied = this.#plans.study(plan);
-    const pipe = openErrorPipe(this.#kernel, studied.highest, wait);
+    const pipe = openErrorPipe(this.#inFlight, studied.highest, wait);
     let prepared: Prepared;
     try {
       prepared = this.#prepare(request, pipe, studied);
     } catch (error) {
-      this.#kernel.call('close', pipe.read);
-      this.#kernel.call('close', pipe.write);
+      this.#inFlight.close(pipe.read);
+      this.#inFlight.close(pipe.write);
       throw error;
     }
     const result = prepared.start.run(prepared.input);
+    this.#inFlight.landed(pipe.write);
+    this.#inFlight.landed(prepared.input.image?.file ?? -1);
     return this.#conclude(result, pipe.read, prepared.explain, wait);
   }
 
@@ -188,6 +194,11 @@ export class Launcher {
       arena.setWord(at + HEADER.env * wordSize, envp);
     }
     const start = this.#start(way.image ?? 'direct', cgroup >= 0);
+    // Last, for from here on it is the launch program's to close.
+    const file =
+      image && way.image === 'file'
+        ? writeImageFile(this.#inFlight, way.folder, { address: image.address, size })
+        : -1;
     const input = {
       plan: image ? 0 : base + HEADER_WORDS * wordSize,
       descriptors: arena.address + ARENA_START,
@@ -196,15 +207,13 @@ export class Launcher {
       errorWrite: pipe.write,
       cloneFlags: plan.cloneFlags ?? 0,
       cgroup,
+      errorSlot: this.#inFlight.slotOf(pipe.write),
+      imageSlot: this.#inFlight.slotOf(file),
       image: image && {
         memfdFlags: this.#memfdFlags,
         address: image.address,
         size,
-        // Last, for from here on it is the launch program's to close.
-        file:
-          way.image === 'file'
-            ? writeImageFile(this.#kernel, way.folder, { address: image.address, size })
-            : -1,
+        file,
         argv: vectors.argv,
         envp,
       },
@@ -227,7 +236,7 @@ export class Launcher {
   ): Launched {
     const kernel = this.#kernel;
     if (failure !== null) {
-      kernel.call('close', errorRead);
+      this.#inFlight.close(errorRead);
       if (pid > 0) {
         this.#end(pidfd);
         kernel.call('close', pidfd);
@@ -247,7 +256,7 @@ export class Launcher {
       address = memory.word(scratchAt);
       result = memory.signedWord(scratchAt + memory.wordSize);
     }
-    kernel.call('close', errorRead);
+    this.#inFlight.close(errorRead);
     if (outcome === 0) return { pid, pidfd, pending: null };
     this.#end(pidfd);
     this.#watch.release(pidfd);

@@ -22,6 +22,9 @@ export interface StartInput {
   readonly cloneFlags: number;
   /** The directory of the control group to start in; -1 for this process's own. */
   readonly cgroup: number;
+  /** Addresses of the slots of the pipe's write end and of the image among what is in flight. */
+  readonly errorSlot: number;
+  readonly imageSlot: number;
   /** The image, or null: the plan is run in this memory. */
   readonly image: {
     readonly memfdFlags: number;
@@ -51,7 +54,9 @@ export interface StartResult {
 /** Byte offsets of the words of a launch program; -1 for those that it does not have. */
 type Offsets = Readonly<
   Record<
-    | Exclude<keyof LaunchPlaces, 'errorWrite' | 'cloneFlags' | 'failures'>
+    | Exclude<keyof LaunchPlaces, 'errorWrite' | 'slots' | 'cloneFlags' | 'failures'>
+    | 'errorSlot'
+    | 'imageSlot'
     | 'closeErrorWrite'
     | 'childErrorWrite'
     | 'cloneFlags'
@@ -90,6 +95,8 @@ export class Start {
       cloneFlags: at(places.cloneFlags[0]),
       cloneFlagsAgain: at(places.cloneFlags[1]),
       cgroup: at(places.cgroup),
+      errorSlot: at(places.slots[0]),
+      imageSlot: at(places.slots[1]),
       memfd: at(places.memfd),
       pid: at(places.pid),
       pidfd: at(places.pidfd),
@@ -117,6 +124,8 @@ export class Start {
       memory.setWord(at.cloneFlags, flags | CLONE_PIDFD | SIGCHLD);
       memory.setWord(at.cloneFlagsAgain, flags | SIGCHLD);
     }
+    memory.setWord(at.errorSlot, input.errorSlot);
+    memory.setWord(at.imageSlot, input.imageSlot);
     if (image === null) memory.setWord(at.plan, input.plan);
     else {
       if (image.file < 0) {

@@ -1,6 +1,7 @@
 import { accessDenied } from '../errors.js';
 import { binding } from '../launch/binding.js';
 import { features } from '../launch/features.js';
+import { InFlight } from '../launch/in-flight.js';
 import { Kernel } from '../launch/kernel.js';
 import { Launcher } from '../launch/launcher.js';
 import { debugReport } from './debug.js';
@@ -9,6 +10,7 @@ import { Watcher } from './watcher.js';
 /** What a thread needs to start and watch processes. */
 export interface Engine {
   readonly kernel: Kernel;
+  readonly inFlight: InFlight;
   readonly launcher: Launcher;
   readonly watcher: Watcher;
 }
@@ -23,9 +25,11 @@ export function engine(): Engine {
   if (process.permission?.has('child') === false) throw accessDenied();
   if (current === undefined) {
     const kernel = new Kernel(binding());
-    const found = features(kernel);
-    const watcher = new Watcher(kernel);
-    current = { kernel, watcher, launcher: new Launcher(kernel, found, watcher, debugReport) };
+    const inFlight = new InFlight(kernel);
+    const found = features(inFlight);
+    const watcher = new Watcher(inFlight);
+    const launcher = new Launcher(inFlight, found, watcher, debugReport);
+    current = { kernel, inFlight, watcher, launcher };
   }
   return current;
 }

@@ -5,7 +5,7 @@ import { LaunchError, type LaunchFailure } from '../errors.js';
 import type { Executor } from '../launch/executor.js';
 import type { Launched } from '../launch/launcher.js';
 import type { Environment } from '../launch/vectors.js';
-import { ENOSYS } from '../plan/constants.js';
+import { EMFILE, ENFILE, ENOSYS } from '../plan/constants.js';
 import { type Engine, engine } from './engine.js';
 import type { Exit } from './exit.js';
 import { findCandidates } from './lookup.js';
@@ -103,7 +103,7 @@ export class ProcessHandle extends AsyncResource {
     const current = engine();
     let stdio: Stdio | undefined;
     try {
-      stdio = openStdio(current.kernel, options.stdio);
+      stdio = openStdio(current.inFlight, options.stdio);
       this.#launch(current, options, stdio);
       return 0;
     } catch (error) {
@@ -113,10 +113,14 @@ export class ProcessHandle extends AsyncResource {
       return errno;
     } finally {
       if (stdio !== undefined) {
-        closeAll(current.kernel, stdio.theirs);
-        // Also after a failure: the child's streams are there in any case, and end at once.
+        closeAll(current.inFlight, stdio.theirs);
+        // Also after a failure: the child's streams are there in any case, and end at once. Not so
+        // where descriptors are short, for then Node makes no streams of its handles.
+        const errno = this.failure?.errno ?? 0;
+        const isShort = errno === EMFILE || errno === ENFILE;
         for (const { fd, handle } of stdio.ours) {
-          if (handle?.open(fd) !== 0) closeAll(current.kernel, [fd]);
+          if (handle === undefined || isShort) current.inFlight.close(fd);
+          else current.inFlight.handOver(fd, handle);
         }
       }
     }

@@ -1,3 +1,4 @@
+import type { InFlight } from '../launch/in-flight.js';
 import type { Kernel } from '../launch/kernel.js';
 import { Memory } from '../launch/memory.js';
 import {
@@ -45,6 +46,7 @@ export interface PumpResult {
  * are closed; then reaps it. Closes the channels. The thread does nothing else meanwhile.
  */
 export class Pump {
+  readonly #inFlight: InFlight;
   readonly #kernel: Kernel;
   readonly #channels: readonly Channel[];
   readonly #options: PumpOptions;
@@ -56,7 +58,14 @@ export class Pump {
   #errno = 0;
   #killed = false;
 
-  constructor(kernel: Kernel, pidfd: number, channels: readonly Channel[], options: PumpOptions) {
+  constructor(
+    inFlight: InFlight,
+    pidfd: number,
+    channels: readonly Channel[],
+    options: PumpOptions,
+  ) {
+    const { kernel } = inFlight;
+    this.#inFlight = inFlight;
     this.#kernel = kernel;
     this.#channels = channels;
     this.#options = options;
@@ -155,7 +164,7 @@ export class Pump {
   }
 
   #close(channel: Channel): void {
-    if (channel.fd >= 0) this.#kernel.call('close', channel.fd);
+    if (channel.fd >= 0) this.#inFlight.close(channel.fd);
     channel.fd = -1;
   }
 }

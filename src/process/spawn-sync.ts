@@ -78,7 +78,7 @@ export function spawnSync(
   let result: SpawnSyncResult;
   try {
     const { launched, channels, controls } = start(engineNow, normal, entries, input);
-    const pump = new Pump(engineNow.kernel, launched.pidfd, channels.filter(isPresent), {
+    const pump = new Pump(engineNow.inFlight, launched.pidfd, channels.filter(isPresent), {
       timeout: given.timeout ?? 0,
       killSignal,
       // As in Node: none, when it is given as nothing.
@@ -148,14 +148,14 @@ interface Started {
 }
 
 function start(
-  { kernel, launcher }: Engine,
+  { kernel, inFlight, launcher }: Engine,
   options: NormalOptions,
   entries: readonly StdioEntry[],
   input: Uint8Array,
 ): Started {
   const { file, args: argv, executor } = options;
   const env = options.envPairs ?? 'inherit';
-  const { map, actions, theirs, ours } = openStdio(kernel, entries);
+  const { map, actions, theirs, ours } = openStdio(inFlight, entries);
   let controls: AcquiredControls | undefined;
   try {
     const candidates = findCandidates(kernel, file, env, options.cwd);
@@ -170,11 +170,11 @@ function start(
     return { launched, channels, controls };
   } catch (error) {
     controls?.failed();
-    for (const { fd } of ours) kernel.call('close', fd);
+    for (const { fd } of ours) inFlight.close(fd);
     throw error;
   } finally {
     controls?.launched();
-    closeAll(kernel, theirs);
+    closeAll(inFlight, theirs);
   }
 }
 

@@ -1,4 +1,5 @@
 import { LaunchError } from '../errors.js';
+import type { InFlight } from '../launch/in-flight.js';
 import type { Kernel } from '../launch/kernel.js';
 import {
   AF_UNIX,
@@ -49,9 +50,9 @@ export interface OurEnd {
 /**
  * Opens the pipes that `stdio` asks for. Descriptors 0 to 2 get real pipes, which can be reopened
  * through /dev/stdin and /dev/stdout; the others, and channels, get a pair of sockets, which go in
- * both directions. Throws LaunchError, and leaves nothing open.
+ * both directions. All are in flight. Throws LaunchError, and leaves nothing open.
  */
-export function openStdio(kernel: Kernel, entries: readonly StdioEntry[]): Stdio {
+export function openStdio(inFlight: InFlight, entries: readonly StdioEntry[]): Stdio {
   const map = new Map<number, number>();
   const actions: Step[] = [];
   const theirs: number[] = [];
@@ -68,7 +69,7 @@ export function openStdio(kernel: Kernel, entries: readonly StdioEntry[]): Stdio
         case 'pipe':
         case 'overlapped': {
           const { handle, ipc } = entry;
-          const [our, their] = openPair(kernel, fd, handle !== undefined && (fd > 2 || !!ipc));
+          const [our, their] = openPair(inFlight, fd, handle !== undefined && (fd > 2 || !!ipc));
           map.set(fd, their);
           theirs.push(their);
           ours.push({ fd: our, index: fd, handle });
@@ -78,7 +79,7 @@ export function openStdio(kernel: Kernel, entries: readonly StdioEntry[]): Stdio
         case 'fd':
         case 'wrap': {
           const source = entry.type === 'wrap' ? entry.handle.fd : entry.fd;
-          const flags = statusFlags(kernel, source);
+          const flags = statusFlags(inFlight.kernel, source);
           map.set(fd, source);
           // Programs expect standard streams that block; event loops, ours too, set the others so.
           if (fd <= 2 && flags & O_NONBLOCK) {
@@ -88,9 +89,9 @@ export function openStdio(kernel: Kernel, entries: readonly StdioEntry[]): Stdio
       }
     });
   } catch (error) {
-    closeAll(kernel, theirs);
+    closeAll(inFlight, theirs);
     closeAll(
-      kernel,
+      inFlight,
       ours.map(({ fd }) => fd),
     );
     throw error;
@@ -98,24 +99,24 @@ export function openStdio(kernel: Kernel, entries: readonly StdioEntry[]): Stdio
   return { map, actions, theirs, ours };
 }
 
-export function closeAll(kernel: Kernel, fds: readonly number[]): void {
-  for (const fd of fds) kernel.call('close', fd);
+export function closeAll(inFlight: InFlight, fds: readonly number[]): void {
+  for (const fd of fds) inFlight.close(fd);
 }
 
 /** Our end and theirs, for descriptor `fd` of the child. */
-function openPair(kernel: Kernel, fd: number, sockets: boolean): [number, number] {
-  const at = kernel.scratchAddress;
-  const [syscall, result] = sockets
-    ? ['socketpair', kernel.call('socketpair', AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, at)]
-    : ['pipe2', kernel.call('pipe2', at, O_CLOEXEC)];
-  if (result < 0) throw new LaunchError({ errno: -result, syscall, step: 'stdio', fd });
-  const first = kernel.memory.int32(kernel.scratchAt);
-  const second = kernel.memory.int32(kernel.scratchAt + 4);
+function openPair(inFlight: InFlight, fd: number, sockets: boolean): [number, number] {
+  const { result, first, second } = sockets
+    ? inFlight.socketPair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC)
+    : inFlight.pipe(O_CLOEXEC);
+  if (result < 0) {
+    const syscall = sockets ? 'socketpair' : 'pipe2';
+    throw new LaunchError({ errno: -result, syscall, step: 'stdio', fd });
+  }
   // Of a pipe, the first end is for reading: the child's, if this is its input.
   const [our, their] = !sockets && fd === 0 ? [second, first] : [first, second];
-  const moved = aboveStandard(kernel, our);
+  const moved = aboveStandard(inFlight, our);
   if (moved >= 0) return [moved, their];
-  closeAll(kernel, [their]);
+  closeAll(inFlight, [their]);
   throw new LaunchError({ errno: -moved, syscall: 'fcntl', step: 'stdio', fd });
 }
 
@@ -124,10 +125,10 @@ function openPair(kernel: Kernel, fd: number, sockets: boolean): [number, number
  * there. They are only to be had where this process closed its own. Negative: an error number,
  * and the descriptor is closed.
  */
-export function aboveStandard(kernel: Kernel, fd: number): number {
+export function aboveStandard(inFlight: InFlight, fd: number): number {
   if (fd > 2) return fd;
-  const moved = kernel.call('fcntl', fd, F_DUPFD_CLOEXEC, 3);
-  kernel.call('close', fd);
+  const moved = inFlight.open('fcntl', fd, F_DUPFD_CLOEXEC, 3);
+  inFlight.close(fd);
   return moved;
 }
 

@@ -107,7 +107,7 @@ export class Supervision {
   #onOutcome(): boolean {
     const pending = this.#pending;
     if (pending === null) return true;
-    const { kernel, watcher } = this.#engine;
+    const { kernel, inFlight, watcher } = this.#engine;
     const { memory, scratchAt, scratchAddress } = kernel;
     const size = kernel.call('read', pending.fd, scratchAddress, 2 * memory.wordSize);
     if (size < 0) return false;
@@ -115,7 +115,7 @@ export class Supervision {
     const result = memory.signedWord(scratchAt + memory.wordSize);
     this.#pending = null;
     if (this.#announced) watcher.release(pending.fd);
-    else kernel.call('close', pending.fd);
+    else inFlight.close(pending.fd);
     if (size === 0) {
       if (this.#announced) this.#settle();
       this.#reports.started();

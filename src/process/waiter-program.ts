@@ -137,10 +137,15 @@ export interface JoinSite {
   /** First instruction of a waiter program, should it have to be started, and words in it. */
   readonly waiterEntry: number;
   readonly waiterEpoll: readonly number[];
+  /** The slot of its memory, among what is in flight in the thread. */
+  readonly waiterSlot: number;
   /** The thread's record, epoll set, and the pipe's write end. */
   readonly record: number;
   readonly set: number;
   readonly pipe: number;
+  /** The slots of these: what was in flight is the waiter's from then on. */
+  readonly recordSlot: number;
+  readonly slots: readonly number[];
 }
 
 export interface JoinProgram {
@@ -162,6 +167,7 @@ export function joinProgram(machine: Machine, site: JoinSite): JoinProgram {
   const [start, created, join, out] = [b.label('start'), b.label(), b.label('join'), b.label()];
   const epoll = b.words(-1);
   const started = b.words(0);
+  const zero = b.words(0);
   const result = b.words(0);
   const thread = b.words(0);
   const old = b.reserve(SIGSET_SIZE, 8);
@@ -191,6 +197,7 @@ export function joinProgram(machine: Machine, site: JoinSite): JoinProgram {
   b.jump(out);
   b.place(created);
   b.copy(b.words(1), started);
+  b.copy(zero, site.waiterSlot);
   b.copy(epoll, site.waiter);
   b.add(1, site.waiter);
 
@@ -206,6 +213,8 @@ export function joinProgram(machine: Machine, site: JoinSite): JoinProgram {
       step: { step: 'join waiter' },
     });
   }
+  for (const slot of site.slots) b.copy(b.words(-1), slot);
+  b.copy(zero, site.recordSlot);
   b.place(out);
   b.call('pthread_mutex_unlock', [site.lock]);
   b.halt();

@@ -2,12 +2,12 @@ import { Socket } from 'node:net';
 import { setTimeout } from 'node:timers';
 import { LaunchError } from '../errors.js';
 import { tableWord } from '../launch/binding.js';
+import type { InFlight } from '../launch/in-flight.js';
 import type { Kernel } from '../launch/kernel.js';
 import type { WatchSet } from '../launch/launcher.js';
 import { LoadedProgram } from '../launch/loaded-program.js';
 import {
   EAGAIN,
-  ENOMEM,
   EPOLL_CLOEXEC,
   EPOLL_CTL_ADD,
   EPOLL_CTL_DEL,
@@ -18,7 +18,7 @@ import {
   O_NONBLOCK,
 } from '../plan/constants.js';
 import { ProgramBuilder } from '../program/builder.js';
-import type { Place } from '../program/instruction.js';
+import { type Place, WORD } from '../program/instruction.js';
 import { layoutOf, link, offsetOf } from '../program/link.js';
 import { aboveStandard } from './stdio.js';
 import { joinProgram, RECORD, RECORD_WORDS, waiterProgram } from './waiter-program.js';
@@ -36,51 +36,63 @@ const BATCH = 64;
 export class Watcher implements WatchSet {
   readonly epoll: number;
   readonly live: number;
+  readonly #inFlight: InFlight;
   readonly #kernel: Kernel;
   readonly #waiterEpoll: number;
   readonly #record: number;
   readonly #stream: Socket;
   readonly #handlers = new Map<number, () => void>();
+  readonly #add: LoadedProgram;
+  readonly #addAt: Readonly<Record<'fd' | 'slot' | 'result', number>>;
   readonly #release: LoadedProgram;
   readonly #releaseAt: readonly number[];
   readonly #checks = new Set<() => boolean>();
   #timer: NodeJS.Timeout | undefined;
   #references = 0;
 
-  constructor(kernel: Kernel) {
+  constructor(inFlight: InFlight) {
+    const { kernel } = inFlight;
+    this.#inFlight = inFlight;
     this.#kernel = kernel;
     const { wordSize } = kernel.binding.machine;
-    this.epoll = must(kernel.call('epoll_create1', EPOLL_CLOEXEC), 'epoll_create1');
-    const pipe = kernel.call('pipe2', kernel.scratchAddress, O_CLOEXEC | O_NONBLOCK);
-    if (pipe < 0) kernel.call('close', this.epoll);
-    must(pipe, 'pipe2');
-    const write = kernel.memory.int32(kernel.scratchAt + 4);
-    const read = aboveStandard(kernel, kernel.memory.int32(kernel.scratchAt));
-    if (read < 0) for (const fd of [this.epoll, write]) kernel.call('close', fd);
+    this.epoll = must(inFlight.open('epoll_create1', EPOLL_CLOEXEC), 'epoll_create1');
+    const { result, first, second: write } = inFlight.pipe(O_CLOEXEC | O_NONBLOCK);
+    if (result < 0) inFlight.close(this.epoll);
+    must(result, 'pipe2');
+    const read = aboveStandard(inFlight, first);
+    if (read < 0) for (const fd of [this.epoll, write]) inFlight.close(fd);
     must(read, 'fcntl');
-    this.#record = kernel.callFunction('calloc', RECORD_WORDS, wordSize);
-    this.live = this.#record + RECORD.live * wordSize;
+    this.#stream = inFlight.handOverReader(read, write, () => this.#readFrom(read));
     try {
-      if (this.#record === 0) {
-        throw new LaunchError({ errno: ENOMEM, syscall: 'calloc', step: 'start waiter' });
-      }
+      this.#record = inFlight.allocate(RECORD_WORDS * wordSize);
+      this.live = this.#record + RECORD.live * wordSize;
       kernel.store(this.#record + RECORD.pipe * wordSize, write);
       kernel.store(this.#record + RECORD.epoll * wordSize, this.epoll);
-      this.#waiterEpoll = join(kernel, this.#record, this.epoll, write);
+      this.#waiterEpoll = join(inFlight, this.#record, this.epoll, write);
     } catch (error) {
-      kernel.callFunction('free', this.#record);
-      for (const fd of [this.epoll, read, write]) kernel.call('close', fd);
+      this.#stream.destroy();
+      for (const fd of [this.epoll, write]) inFlight.close(fd);
       throw error;
     }
     // From here on the record, the set and the write end belong to the waiter.
-    this.#stream = new Socket({
-      fd: read,
-      readable: true,
-      writable: false,
-      onread: { buffer: Buffer.alloc(256), callback: () => this.#wake() },
-    } as ConstructorParameters<typeof Socket>[0]);
-    this.#stream.resume();
-    this.#stream.unref();
+
+    const adding = new ProgramBuilder(wordSize);
+    const failed = adding.label();
+    const outcome = adding.words(0);
+    const add = adding.syscall('epoll_ctl', [this.epoll, EPOLL_CTL_ADD, 0, kernel.scratchAddress], {
+      result: outcome,
+      onError: failed,
+    });
+    const slot = adding.copy(adding.words(-1), 0);
+    adding.add(1, this.live);
+    adding.place(failed);
+    adding.halt();
+    this.#add = new LoadedProgram(kernel.binding, adding.build());
+    this.#addAt = {
+      fd: this.#add.at(adding.argumentOf(add, 2)),
+      slot: this.#add.at(adding.wordOf(slot, WORD.result)),
+      result: this.#add.at(outcome),
+    };
 
     const b = new ProgramBuilder(wordSize);
     const del = b.syscall('epoll_ctl', [this.epoll, EPOLL_CTL_DEL, 0, 0]);
@@ -98,12 +110,15 @@ export class Watcher implements WatchSet {
     this.#handlers.set(fd, handler);
   }
 
-  /** Puts `fd` into the set, and calls `handler` whenever it is readable. */
+  /** Puts `fd` into the set, out of flight, and calls `handler` whenever it is readable. */
   add(fd: number, handler: () => void): void {
-    const kernel = this.#kernel;
-    const added = kernel.call('epoll_ctl', this.epoll, EPOLL_CTL_ADD, fd, this.#event(EPOLLIN, fd));
-    must(added, 'epoll_ctl');
-    kernel.store(this.live, kernel.load(this.live) + 1);
+    const { memory } = this.#add;
+    this.#event(EPOLLIN, fd);
+    memory.setWord(this.#addAt.fd, fd);
+    memory.setWord(this.#addAt.slot, this.#inFlight.slotOf(fd));
+    this.#add.run();
+    must(memory.signedWord(this.#addAt.result), 'epoll_ctl');
+    this.#inFlight.landed(fd);
     this.#handlers.set(fd, handler);
   }
 
@@ -132,6 +147,18 @@ export class Watcher implements WatchSet {
 
   unref(): void {
     if (--this.#references === 0) this.#stream.unref();
+  }
+
+  #readFrom(fd: number): Socket {
+    const stream = new Socket({
+      fd,
+      readable: true,
+      writable: false,
+      onread: { buffer: Buffer.alloc(256), callback: () => this.#wake() },
+    } as ConstructorParameters<typeof Socket>[0]);
+    stream.resume();
+    stream.unref();
+    return stream;
   }
 
   #wake(): boolean {
@@ -171,13 +198,14 @@ export class Watcher implements WatchSet {
 }
 
 /** Puts the thread's set and pipe under the waiter, which is started if need be. */
-function join(kernel: Kernel, record: number, set: number, pipe: number): number {
+function join(inFlight: InFlight, record: number, set: number, pipe: number): number {
+  const { kernel } = inFlight;
   const { machine, functions } = kernel.binding;
   const { wordSize } = machine;
   // The waiter outlives this thread, so its program stands in memory of its own.
   const waiter = waiterProgram(machine);
   const { size } = layoutOf(waiter.program, wordSize);
-  const address = kernel.callFunction('calloc', size, 1);
+  const address = inFlight.allocate(size);
   const bytes = new Uint8Array(size);
   const layout = link(waiter.program, machine, address, bytes, functions);
   kernel.copyOut(bytes, address);
@@ -189,21 +217,28 @@ function join(kernel: Kernel, record: number, set: number, pipe: number): number
     run: functions.get('run') as number,
     waiterEntry: address + layout.code,
     waiterEpoll: waiter.epoll.map(inWaiter),
+    waiterSlot: inFlight.memorySlotOf(address),
     record,
+    recordSlot: inFlight.memorySlotOf(record),
     set,
     pipe,
+    slots: [set, pipe].map((fd) => inFlight.slotOf(fd)),
   });
   const loaded = new LoadedProgram(kernel.binding, program);
   loaded.run();
   const { memory } = loaded;
-  if (memory.word(loaded.at(started)) === 0) kernel.callFunction('free', address);
+  if (memory.word(loaded.at(started)) === 0) inFlight.free(address);
+  else inFlight.memoryLanded(address);
   const at = loaded.at(failure);
   const errno = memory.word(at) === 0 ? 0 : -memory.signedWord(at + wordSize);
   const waiterEpoll = memory.signedWord(loaded.at(epoll));
   if (errno !== 0 || waiterEpoll < 0) {
+    inFlight.free(record);
     const syscall = errno === 0 ? 'pthread_create' : 'epoll_ctl';
     throw new LaunchError({ errno: errno || EAGAIN, syscall, step: 'start waiter' });
   }
+  inFlight.memoryLanded(record);
+  for (const fd of [set, pipe]) inFlight.landed(fd);
   return waiterEpoll;
 }
 

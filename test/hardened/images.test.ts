@@ -132,14 +132,16 @@ describe('an image that another process has open for writing (ETXTBSY)', () => {
     const code = `
       const { launch } = await import('${library}');
       const { engine } = await import('${engine}');
-      const { kernel, launcher } = engine();
-      const { call } = kernel;
+      const { inFlight, launcher } = engine();
+      const { open, close } = inFlight;
       const held = [];
-      kernel.call = function (name, ...args) {
-        if (name === 'close' && held.includes(args[0])) return 0;
-        const result = call.call(this, name, ...args);
+      inFlight.open = function (name, ...args) {
+        const result = open.call(this, name, ...args);
         if (name === 'openat' && args[2] & ${__O_TMPFILE} && held.length < 5) held.push(result);
         return result;
+      };
+      inFlight.close = function (fd) {
+        if (!held.includes(fd)) close.call(this, fd);
       };
       const { exitCode } = await launch({ path: '/bin/true', executor: 'image' }).exited;
       console.log(JSON.stringify({ exitCode, held: held.length, folder: launcher.last.folder }));`;

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { endProgram, inFlightProgram } from '../../src/launch/in-flight-programs.js';
 import { launchProgram } from '../../src/launch/launch-program.js';
 import { MACHINES } from '../../src/machine/index.js';
 import { compile, type Site } from '../../src/plan/compile.js';
@@ -320,7 +321,10 @@ for (const machine of Object.values(MACHINES)) {
   describe(`every program for ${machine.name} can be explained`, () => {
     const { wordSize } = machine;
     const site = { epoll: 5, live: 64 };
-    const join = { lock: 8, waiter: 16, run: 24, waiterEntry: 32, waiterEpoll: [40, 48] };
+    const join = {
+      ...{ lock: 8, waiter: 16, run: 24, waiterEntry: 32, waiterEpoll: [40, 48], waiterSlot: 72 },
+      ...{ record: 56, set: 6, pipe: 7, recordSlot: 80, slots: [88, 96] },
+    };
     const plan: Plan = {
       steps: STEPS,
       exec: { candidates: ['/bin/a', '/bin/b'], file: 'a', shellFallback: true },
@@ -337,7 +341,9 @@ for (const machine of Object.values(MACHINES)) {
       'launch, direct': () =>
         launchProgram(machine, { carrier: 'direct', intoCgroup: false }, site).program,
       waiter: () => waiterProgram(machine).program,
-      join: () => joinProgram(machine, { ...join, record: 56, set: 6, pipe: 7 }).program,
+      join: () => joinProgram(machine, join).program,
+      'in flight': () => inFlightProgram(machine).program,
+      "a thread's end": () => endProgram(machine).program,
     };
     for (const [name, make] of Object.entries(programs)) {
       test(name, () => {

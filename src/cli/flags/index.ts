@@ -3,12 +3,14 @@ import { CGROUP_FLAGS } from './cgroup.js';
 import { CREDENTIAL_FLAGS } from './credentials.js';
 import type { FlagGroup, FlagValues } from './flag-group.js';
 import { LANDLOCK_FLAGS } from './landlock.js';
+import { PARENT_EXIT_FLAGS } from './parent-exit.js';
 import { SECCOMP_FLAGS } from './seccomp.js';
 
 const GROUPS: readonly FlagGroup[] = [
   CGROUP_FLAGS,
   CREDENTIAL_FLAGS,
   LANDLOCK_FLAGS,
+  PARENT_EXIT_FLAGS,
   SECCOMP_FLAGS,
 ];
 

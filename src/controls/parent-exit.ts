@@ -1,0 +1,30 @@
+import { invalidArgType } from '../errors.js';
+import { SIGKILL } from '../plan/constants.js';
+import { signalNumber } from '../validate.js';
+import type { Contribution, Control } from './control.js';
+
+export interface ParentExitOptions {
+  /**
+   * Ends the process when the one that started it does, however that ends: `true` with SIGKILL, or
+   * with the signal named; PR_SET_PDEATHSIG of prctl(2). Where this process is gone before the
+   * program runs, it never does. Default false.
+   *
+   * The signal belongs to the thread that started the process: one that a Worker started is sent it
+   * when the Worker ends. It is for the process itself, not for those that it starts; and the
+   * kernel forgets it when the program is set-user-ID, set-group-ID or has capabilities.
+   */
+  killOnParentExit?: boolean | NodeJS.Signals | undefined;
+}
+
+export const PARENT_EXIT: Control<ParentExitOptions> = {
+  names: ['killOnParentExit'],
+  prepare({ killOnParentExit: given }): Contribution | null {
+    if (given == null || given === false) return null;
+    if (given !== true && typeof given !== 'string') {
+      throw invalidArgType('options.killOnParentExit', 'of type boolean or a signal name', given);
+    }
+    const signal = given === true ? SIGKILL : signalNumber(given);
+    const parent = process.pid;
+    return { steps: { restrictions: [{ type: 'parentDeathSignal', signal, parent }] } };
+  },
+};

@@ -1,0 +1,102 @@
+import assert from 'node:assert/strict';
+import { spawn as nodeSpawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import { execFile, launch, run, spawn, spawnSync } from '../../src/index.js';
+import { inNode } from '../fixtures/in-node.js';
+import { statOf, until } from '../process/observe.js';
+
+const library = new URL('../../src/index.js', import.meta.url).href;
+const command = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+
+function isGone(pid: number): boolean {
+  try {
+    return statOf(pid).state === 'Z';
+  } catch {
+    return true;
+  }
+}
+
+const SLEEP = `'/bin/sleep', ['1000']`;
+
+test('children end with the process, those that ask for it', async () => {
+  const { status, stdout } = inNode(`
+    const options = { stdio: 'ignore', killOnParentExit: true };
+    const pids = [
+      spawn(${SLEEP}, options).pid,
+      spawn(${SLEEP}, { ...options, killOnParentExit: 'SIGTERM', executor: 'direct' }).pid,
+      launch({ path: '/bin/sleep', argv: ['sleep', '1000'], killOnParentExit: true }).pid,
+      spawn(${SLEEP}, { stdio: 'ignore', killOnParentExit: false }).pid,
+      spawn(${SLEEP}, { stdio: 'ignore' }).pid,
+    ];
+    process.stdout.write(JSON.stringify(pids));
+    process.exit(3);`);
+  assert.equal(status, 3, 'the process exits although children run');
+  const pids = JSON.parse(stdout) as number[];
+  const survivors = pids.splice(3);
+  try {
+    for (const pid of pids) await until('it is ended', () => isGone(pid));
+    for (const pid of survivors) assert.equal(isGone(pid), false);
+  } finally {
+    for (const pid of survivors) process.kill(pid, 'SIGKILL');
+  }
+});
+
+test('the signal that is named is the one that is sent', async () => {
+  const { stdout } = inNode(`
+    const script = 'trap "echo got it; exit" USR1; echo >&2; while :; do sleep 0.01; done';
+    const stdio = ['ignore', 'inherit', 'pipe'];
+    const child = spawn('/bin/sh', ['-c', script], { stdio, killOnParentExit: 'SIGUSR1' });
+    child.stderr.on('data', () => process.exit());`);
+  assert.match(stdout, /got it/);
+});
+
+test('children of a Worker end with the Worker', async () => {
+  const code = `
+    const { parentPort } = require('node:worker_threads');
+    import('${library}').then(({ spawn }) => {
+      const options = { stdio: 'ignore', killOnParentExit: true };
+      parentPort.postMessage([spawn(${SLEEP}, options).pid, spawn(${SLEEP}, { stdio: 'ignore' }).pid]);
+      setInterval(() => {}, 1000);
+    });`;
+  const thread = new Worker(code, { eval: true });
+  const [[ended, other]] = (await once(thread, 'message')) as [[number, number]];
+  await thread.terminate();
+  await until('it is ended', () => isGone(ended));
+  assert.equal(isGone(other), false);
+  process.kill(other, 'SIGKILL');
+  await until('it is reaped', () => isGone(other));
+});
+
+test('the command ends with safeexec', async () => {
+  const args = ['run', '--kill-on-parent-exit', '--', '/bin/sh', '-c', 'echo $$; exec sleep 1000'];
+  const cli = nodeSpawn(process.execPath, [command, ...args], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const [line] = await once(createInterface({ input: cli.stdout }), 'line');
+  cli.kill('SIGKILL');
+  await until('it is ended', () => isGone(Number(line)));
+});
+
+test('all forms take it', async () => {
+  const options = { killOnParentExit: true } as const;
+  assert.equal((await run('/bin/true', [], options)).exitCode, 0);
+  assert.equal(spawnSync('/bin/true', [], options).status, 0);
+  assert.equal((await launch({ path: '/bin/true', ...options }).exited)?.exitCode, 0);
+  const [code] = await once(execFile('/bin/true', [], options), 'exit');
+  assert.equal(code, 0);
+});
+
+test('anything but a boolean or a signal is refused', () => {
+  const refused = (killOnParentExit: unknown, code: string): void => {
+    const options = { killOnParentExit } as { killOnParentExit: boolean };
+    assert.throws(() => spawn('/bin/true', options), { code });
+    assert.throws(() => launch({ path: '/bin/true', ...options }), { code });
+  };
+  refused('SIGNONE', 'ERR_UNKNOWN_SIGNAL');
+  refused(9, 'ERR_INVALID_ARG_TYPE');
+  refused({}, 'ERR_INVALID_ARG_TYPE');
+});
