@@ -51,7 +51,16 @@ const YOUNGER =
 const NO_SYSCALLS = new Set(['__NR_syscalls', '__NR_arch_specific_syscall']);
 
 /** Constants whose name in the headers is another. */
-const HEADER_NAMES: Readonly<Record<string, string>> = { SIGNAL_LIMIT: '_NSIG' };
+const HEADER_NAMES: Readonly<Record<string, string>> = {
+  SIGNAL_LIMIT: '_NSIG',
+  SCHED_OTHER: 'SCHED_NORMAL',
+  // No macros but enumerators.
+  ...Object.fromEntries(
+    ['NONE', 'RT', 'BE', 'IDLE'].map((name) => [`IOPRIO_CLASS_${name}`, `IOPRIO_CLASS_${name}+0`]),
+  ),
+  IOPRIO_WHO_PROCESS: 'IOPRIO_WHO_PROCESS+0',
+  ADDR_NO_RANDOMIZE: 'ADDR_NO_RANDOMIZE+0',
+};
 
 /** Constants that are this project's own choice. */
 const OWN_CHOICE = new Set(['SEGMENT_ALIGNMENT']);

@@ -1,6 +1,9 @@
 export type { CgroupOptions, CgroupSize, IoLimit, NewCgroup } from './controls/cgroup.js';
 export type { Cgroup, CgroupUsage } from './controls/cgroup-group.js';
+export type { ExecDescriptor } from './controls/exec.js';
 export type { ControlOptions } from './controls/index.js';
+export type { LimitPair, Limits, LimitValue } from './controls/limits.js';
+export type { IoPriority, Scheduling } from './controls/scheduling.js';
 export type {
   SeccompAction,
   SeccompArgument,
@@ -9,6 +12,7 @@ export type {
   SeccompProgram,
   SeccompRule,
 } from './controls/seccomp.js';
+export type { SignalList } from './controls/signals.js';
 export { InternalError, LaunchError, UnsupportedError } from './errors.js';
 export type { Executor } from './launch/executor.js';
 export type { FileAction } from './plan/plan.js';

@@ -1,15 +1,38 @@
 import type { Launcher } from '../launch/launcher.js';
 import { CGROUP, type CgroupOptions } from './cgroup.js';
 import type { Cgroup } from './cgroup-group.js';
-import type { Contribution, Control, Resource } from './control.js';
+import type { Contribution, Control, HeldProgram, Resource } from './control.js';
+import { EXEC, type ExecOptions } from './exec.js';
+import { LIMITS, type LimitOptions } from './limits.js';
+import { MEMORY, type MemoryOptions } from './memory.js';
+import { SCHEDULING, type SchedulingOptions } from './scheduling.js';
 import { SECCOMP, type SeccompOptions } from './seccomp.js';
+import { SESSION, type SessionOptions } from './session.js';
+import { SIGNALS, type SignalOptions } from './signals.js';
 import { STAGES, type StagedSteps } from './stages.js';
 
 /** Options by which a process is controlled, and that Node does not have. */
-export interface ControlOptions extends CgroupOptions, SeccompOptions {}
+export interface ControlOptions
+  extends SignalOptions,
+    SessionOptions,
+    CgroupOptions,
+    SchedulingOptions,
+    MemoryOptions,
+    LimitOptions,
+    ExecOptions,
+    SeccompOptions {}
 
 /** In the order in which the steps of one stage run. */
-const CONTROLS: readonly Control<ControlOptions>[] = [CGROUP, SECCOMP];
+const CONTROLS: readonly Control<ControlOptions>[] = [
+  SIGNALS,
+  SESSION,
+  CGROUP,
+  SCHEDULING,
+  MEMORY,
+  LIMITS,
+  EXEC,
+  SECCOMP,
+];
 
 /** Names of all control options. */
 export const CONTROL_NAMES: readonly (keyof ControlOptions)[] = CONTROLS.flatMap(
@@ -20,6 +43,11 @@ export const CONTROL_NAMES: readonly (keyof ControlOptions)[] = CONTROLS.flatMap
 export interface Controls {
   readonly steps: StagedSteps;
   readonly cloneFlags: number;
+  /** Paths mean something else in the child than here. */
+  readonly changesRoot: boolean;
+  /** The working directory and the program, by descriptor. */
+  readonly cwdFd: number | undefined;
+  readonly execFd: HeldProgram | undefined;
   /** Equal for equal controls. */
   readonly key: string;
   readonly acquire: readonly NonNullable<Contribution['acquire']>[];
@@ -45,10 +73,15 @@ export function prepareControls(options: ControlOptions): Controls | undefined {
   let cloneFlags = 0;
   for (const contribution of contributions) cloneFlags |= contribution.cloneFlags ?? 0;
   const steps = merge(contributions.map((each) => each.steps));
+  const cwdFd = contributions.find((each) => each.cwdFd !== undefined)?.cwdFd;
+  const execFd = contributions.find((each) => each.execFd !== undefined)?.execFd;
   return {
     steps,
     cloneFlags,
-    key: JSON.stringify([cloneFlags, steps]),
+    changesRoot: contributions.some(({ changesRoot }) => changesRoot),
+    cwdFd,
+    execFd,
+    key: JSON.stringify([cloneFlags, steps, cwdFd, execFd]),
     acquire: contributions.flatMap(({ acquire }) => acquire ?? []),
   };
 }
@@ -71,6 +104,9 @@ export function acquireControls(controls: Controls, launcher: Launcher): Acquire
   return {
     steps,
     cloneFlags: controls.cloneFlags,
+    changesRoot: controls.changesRoot,
+    cwdFd: controls.cwdFd,
+    execFd: controls.execFd,
     key: more.length === 0 ? controls.key : `${controls.key} ${JSON.stringify(more)}`,
     cgroup: resources.find(({ cgroup }) => cgroup !== undefined)?.cgroup,
     group: resources.find(({ group }) => group !== undefined)?.group ?? null,

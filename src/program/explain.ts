@@ -168,8 +168,8 @@ class Explainer {
   }
 
   /** What an address is written as. */
-  #address(place: Place, kind = NO_KIND): string {
-    return this.#contents(place, kind) ?? `&${this.#word(place)}`;
+  #address(place: Place, kind = NO_KIND, args: readonly Operand[] = []): string {
+    return this.#contents(place, kind, args) ?? `&${this.#word(place)}`;
   }
 
   #text(index: number, { op, name, args, result, target }: Instruction): string {
@@ -209,7 +209,7 @@ class Explainer {
     const value = args[n] as Operand;
     if (this.#isWritten(index, n)) return this.#word(argumentPlace(index, n));
     const kind = op === 'syscall' ? kindOf(name, n) : NO_KIND;
-    if (typeof value !== 'number') return this.#address(value, kind);
+    if (typeof value !== 'number') return this.#address(value, kind, args);
     return this.#symbols.get(value) ?? kind.number?.(value, args) ?? numberText(value);
   }
 
@@ -265,14 +265,14 @@ class Explainer {
   }
 
   /** What the data at a place holds, if it stays so and can be written out. */
-  #contents(place: Place, kind: ArgumentKind): string | null {
+  #contents(place: Place, kind: ArgumentKind, args: readonly Operand[]): string | null {
     const { section, offset } = place;
     if (section !== 'data' || kind.out || this.#written.has(keyOf(place))) return null;
     if (this.#pointers.has(offset)) return null;
     const { data } = this.#program;
     if (offset >= data.length) return null;
     const view = new DataView(data.buffer, data.byteOffset + offset, data.length - offset);
-    if (kind.data !== undefined) return kind.data(view, this.#wordSize);
+    if (kind.data !== undefined) return kind.data(view, this.#wordSize, args);
     const text = stringText(view);
     // Any zero word would be an empty string; and what has escapes in it is hardly text.
     return text === null || text === '""' || text.includes('\\') ? null : text;

@@ -142,7 +142,7 @@ function readRecord(machine: Machine, program: Program, record: Buffer): LaunchF
   return failureOf(instruction.name, instruction.step, result);
 }
 
-const STATUS = ['Umask', 'Uid', 'Gid', 'Groups', 'SigBlk', 'SigIgn', 'SigCgt'];
+const STATUS = ['Umask', 'Uid', 'Gid', 'Groups', 'SigBlk', 'SigIgn', 'SigCgt', 'Cpus_allowed_list'];
 
 /** Reads /proc. The exec is under way: it is over when the arguments are there. */
 function look(pid: number, folder: string): Report {

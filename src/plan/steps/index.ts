@@ -3,16 +3,28 @@ import { CREDENTIAL_STEPS, type CredentialStep } from './credentials.js';
 import type { Emitter } from './emitter.js';
 import { FILE_STEPS, type FileStep } from './files.js';
 import type { StepKind, StepKinds } from './kind.js';
+import { LIMIT_STEPS, type LimitStep } from './limits.js';
 import { PROCESS_STEPS, type ProcessStep } from './process.js';
+import { SCHEDULING_STEPS, type SchedulingStep } from './scheduling.js';
 import { SECCOMP_STEPS, type SeccompStep } from './seccomp.js';
 import { SIGNAL_STEPS, type SignalStep } from './signals.js';
 
 /** A step of a plan. */
-export type Step = ProcessStep | CgroupStep | FileStep | CredentialStep | SignalStep | SeccompStep;
+export type Step =
+  | ProcessStep
+  | CgroupStep
+  | SchedulingStep
+  | LimitStep
+  | FileStep
+  | CredentialStep
+  | SignalStep
+  | SeccompStep;
 
 const KINDS: StepKinds<Step> = {
   ...PROCESS_STEPS,
   ...CGROUP_STEPS,
+  ...SCHEDULING_STEPS,
+  ...LIMIT_STEPS,
   ...FILE_STEPS,
   ...CREDENTIAL_STEPS,
   ...SIGNAL_STEPS,
