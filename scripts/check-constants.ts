@@ -70,6 +70,13 @@ const NO_SYSCALLS = new Set(['__NR_syscalls', '__NR_arch_specific_syscall']);
 const HEADER_NAMES: Readonly<Record<string, string>> = {
   SIGNAL_LIMIT: '_NSIG',
   CLONE_ARGS_SIZE: 'CLONE_ARGS_SIZE_VER2',
+  SCHED_OTHER: 'SCHED_NORMAL',
+  // No macros but enumerators.
+  ...Object.fromEntries(
+    ['NONE', 'RT', 'BE', 'IDLE'].map((name) => [`IOPRIO_CLASS_${name}`, `IOPRIO_CLASS_${name}+0`]),
+  ),
+  IOPRIO_WHO_PROCESS: 'IOPRIO_WHO_PROCESS+0',
+  ADDR_NO_RANDOMIZE: 'ADDR_NO_RANDOMIZE+0',
 };
 
 /** Constants that are this project's own choice. */

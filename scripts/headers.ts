@@ -7,6 +7,7 @@ const KERNEL_HEADERS = [
   ...['linux/types.h', 'linux/time.h', 'linux/signal.h', 'linux/errno.h', 'linux/fcntl.h'],
   ...['linux/memfd.h', 'linux/sched.h', 'linux/wait.h', 'linux/eventpoll.h', 'linux/prctl.h'],
   ...['linux/resource.h', 'linux/limits.h', 'linux/binfmts.h', 'linux/elf.h', 'linux/elf-em.h'],
+  ...['linux/sched/types.h', 'linux/personality.h', 'linux/ioprio.h', 'linux/oom.h'],
   ...['linux/poll.h', 'asm/ioctls.h', 'asm/unistd.h', 'asm/siginfo.h', 'linux/stat.h'],
   ...['linux/filter.h', 'linux/seccomp.h', 'linux/audit.h', 'linux/net.h', 'linux/netlink.h'],
   ...['linux/capability.h', 'linux/securebits.h', 'linux/landlock.h', 'linux/magic.h'],

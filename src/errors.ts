@@ -119,10 +119,14 @@ export function accessDenied(): Error & { code: string } {
 }
 
 /** An option that does not exist: TypeError with the code of an invalid value. */
-export function unknownOption(name: string, known: readonly string[]): TypeError {
+export function unknownOption(
+  name: string,
+  known: readonly string[],
+  where = 'options',
+): TypeError {
   const near = known.find((other) => other.toLowerCase() === name.toLowerCase());
   const hint = near === undefined ? `known are ${known.join(', ')}` : `did you mean "${near}"?`;
-  const message = `The property 'options.${name}' is not an option; ${hint}`;
+  const message = `The property '${where}.${name}' is not an option; ${hint}`;
   return coded(TypeError, 'ERR_INVALID_ARG_VALUE', message);
 }
 

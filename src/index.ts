@@ -7,6 +7,7 @@ export type {
   CredentialOptions,
   Securebit,
 } from './controls/credentials.js';
+export type { ExecDescriptor } from './controls/exec.js';
 export type { ControlOptions } from './controls/index.js';
 export { type LandlockInForce, landlockInForce } from './controls/landlock.js';
 export type {
@@ -20,7 +21,9 @@ export type {
   LandlockPath,
   LandlockShorthand,
 } from './controls/landlock-options.js';
+export type { LimitPair, Limits, LimitValue } from './controls/limits.js';
 export type { ParentExitOptions } from './controls/parent-exit.js';
+export type { IoPriority, Scheduling } from './controls/scheduling.js';
 export type {
   SeccompAction,
   SeccompArgument,
@@ -29,6 +32,7 @@ export type {
   SeccompProgram,
   SeccompRule,
 } from './controls/seccomp.js';
+export type { SignalList } from './controls/signals.js';
 export { InternalError, LaunchError, UnsupportedError } from './errors.js';
 export type { Executor } from './launch/executor.js';
 export type { FileAction } from './plan/plan.js';

@@ -89,9 +89,13 @@ export function validateAbortSignal(value: unknown, name: string): void {
 }
 
 /** Refuses options that do not exist. */
-export function validateOptionNames(options: object, known: readonly string[]): void {
+export function validateOptionNames(
+  options: object,
+  known: readonly string[],
+  where = 'options',
+): void {
   for (const name of Object.keys(options)) {
-    if (!known.includes(name)) throw unknownOption(name, known);
+    if (!known.includes(name)) throw unknownOption(name, known, where);
   }
 }
 

@@ -131,10 +131,17 @@ function planFor(command: Command): { readonly plan: Plan; readonly refusal: str
   const { file, cwd } = command;
   const path = file.includes('/') ? '' : searchPath(environment(command.env));
   const all = candidatesFor(file, path);
-  const found = lookAhead(access, all, file, cwd);
-  const refusal = 'index' in found ? null : describe(errnoCode(found.errno), found);
-  const candidates = 'index' in found ? all.slice(found.index) : all;
   const controls = prepareControls(command.controls);
+  const { cwdFd, execFd, changesRoot } = controls ?? {};
+  let candidates = execFd === undefined ? all : [];
+  let refusal: string | null = null;
+  // What the child alone can know is left to it.
+  if (execFd === undefined && !changesRoot) {
+    const directory = cwdFd === undefined ? cwd : `/proc/self/fd/${cwdFd}`;
+    const found = lookAhead(access, all, file, directory);
+    if ('index' in found) candidates = all.slice(found.index);
+    else refusal = describe(errnoCode(found.errno), found);
+  }
   return { plan: spawnPlan({ file, cwd, controls }, candidates, INHERITED, []), refusal };
 }
 

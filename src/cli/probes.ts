@@ -1,16 +1,20 @@
 import { readFileSync, statfsSync } from 'node:fs';
 import { arch, release, type } from 'node:os';
+import { currentPersonality, requireOomScore } from '../controls/memory.js';
 import { binding } from '../launch/binding.js';
 import { nameOf } from '../launch/ways.js';
 import { MACHINES, machineFor } from '../machine/index.js';
 import {
+  ADDR_NO_RANDOMIZE,
   AT_EMPTY_PATH,
   EBADF,
   EINVAL,
+  IOPRIO_WHO_PROCESS,
   MFD_ALLOW_SEALING,
   MFD_CLOEXEC,
   MFD_EXEC,
   P_PIDFD,
+  PR_GET_THP_DISABLE,
   PROC_SUPER_MAGIC,
   SECCOMP_GET_ACTION_AVAIL,
   SECCOMP_RET_ALLOW,
@@ -227,6 +231,38 @@ export const PROBES: readonly Probe[] = [
         must(`seccomp, asked for the action ${name},`, result);
       }
       return kinds.map(([name]) => name).join(', ');
+    },
+  },
+  {
+    name: 'oom_score_adj',
+    meaning: 'oomScoreAdjust is refused',
+    look: () => {
+      requireOomScore();
+      return 'in /proc';
+    },
+  },
+  {
+    name: 'personality',
+    meaning: 'addressRandomization is refused',
+    look: () => {
+      const persona = currentPersonality();
+      return `randomized: ${persona & ADDR_NO_RANDOMIZE ? 'no, this process is not' : 'yes'}`;
+    },
+  },
+  {
+    name: 'ioprio_set',
+    meaning: 'a launch with ioPriority fails',
+    look: () => {
+      must('ioprio_get', kernel().call('ioprio_get', IOPRIO_WHO_PROCESS, 0));
+      return 'priorities of input and output can be set';
+    },
+  },
+  {
+    name: 'PR_SET_THP_DISABLE',
+    meaning: 'a launch with transparentHugePages fails',
+    look: () => {
+      must('prctl', kernel().call('prctl', PR_GET_THP_DISABLE, 0, 0, 0, 0));
+      return 'huge pages can be turned off';
     },
   },
   {

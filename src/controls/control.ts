@@ -8,8 +8,23 @@ export interface Contribution {
   readonly steps: StagedSteps;
   /** Flags of clone(2): new namespaces. */
   readonly cloneFlags?: number;
+  /**
+   * Paths mean something else in the child than here: the program is looked for by the child alone,
+   * and nothing is refused beforehand.
+   */
+  readonly changesRoot?: boolean;
+  /** The working directory, by descriptor. */
+  readonly cwdFd?: number | undefined;
+  /** The program, by descriptor. */
+  readonly execFd?: HeldProgram | undefined;
   /** Opens or makes what the launch needs. Throws LaunchError, and leaves nothing behind. */
   readonly acquire?: (launcher: Launcher) => Resource;
+}
+
+/** A program by its descriptor, and whether that stays open in it. */
+export interface HeldProgram {
+  readonly fd: number;
+  readonly keepOpen: boolean;
 }
 
 /** What a launch needs to have been opened or made, and has to be put away after it. */

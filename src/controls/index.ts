@@ -1,17 +1,29 @@
 import type { Launcher } from '../launch/launcher.js';
 import { CGROUP, type CgroupOptions } from './cgroup.js';
 import type { Cgroup } from './cgroup-group.js';
-import type { Contribution, Control, Resource } from './control.js';
+import type { Contribution, Control, HeldProgram, Resource } from './control.js';
 import { CREDENTIALS, type CredentialOptions } from './credentials.js';
+import { EXEC, type ExecOptions } from './exec.js';
 import { LANDLOCK } from './landlock.js';
 import type { LandlockOption } from './landlock-options.js';
+import { LIMITS, type LimitOptions } from './limits.js';
+import { MEMORY, type MemoryOptions } from './memory.js';
 import { PARENT_EXIT, type ParentExitOptions } from './parent-exit.js';
+import { SCHEDULING, type SchedulingOptions } from './scheduling.js';
 import { SECCOMP, type SeccompOptions } from './seccomp.js';
+import { SESSION, type SessionOptions } from './session.js';
+import { SIGNALS, type SignalOptions } from './signals.js';
 import { STAGES, type StagedSteps } from './stages.js';
 
 /** Options by which a process is controlled, and that Node does not have. */
 export interface ControlOptions
-  extends CgroupOptions,
+  extends SignalOptions,
+    SessionOptions,
+    CgroupOptions,
+    SchedulingOptions,
+    MemoryOptions,
+    LimitOptions,
+    ExecOptions,
     CredentialOptions,
     LandlockOption,
     ParentExitOptions,
@@ -19,7 +31,13 @@ export interface ControlOptions
 
 /** In the order in which the steps of one stage run. */
 const CONTROLS: readonly Control<ControlOptions>[] = [
+  SIGNALS,
+  SESSION,
   CGROUP,
+  SCHEDULING,
+  MEMORY,
+  LIMITS,
+  EXEC,
   CREDENTIALS,
   PARENT_EXIT,
   LANDLOCK,
@@ -35,6 +53,11 @@ export const CONTROL_NAMES: readonly (keyof ControlOptions)[] = CONTROLS.flatMap
 export interface Controls {
   readonly steps: StagedSteps;
   readonly cloneFlags: number;
+  /** Paths mean something else in the child than here. */
+  readonly changesRoot: boolean;
+  /** The working directory and the program, by descriptor. */
+  readonly cwdFd: number | undefined;
+  readonly execFd: HeldProgram | undefined;
   /** Equal for equal controls. */
   readonly key: string;
   readonly acquire: readonly NonNullable<Contribution['acquire']>[];
@@ -60,10 +83,15 @@ export function prepareControls(options: ControlOptions): Controls | undefined {
   let cloneFlags = 0;
   for (const contribution of contributions) cloneFlags |= contribution.cloneFlags ?? 0;
   const steps = merge(contributions.map((each) => each.steps));
+  const cwdFd = contributions.find((each) => each.cwdFd !== undefined)?.cwdFd;
+  const execFd = contributions.find((each) => each.execFd !== undefined)?.execFd;
   return {
     steps,
     cloneFlags,
-    key: JSON.stringify([cloneFlags, steps]),
+    changesRoot: contributions.some(({ changesRoot }) => changesRoot),
+    cwdFd,
+    execFd,
+    key: JSON.stringify([cloneFlags, steps, cwdFd, execFd]),
     acquire: contributions.flatMap(({ acquire }) => acquire ?? []),
   };
 }
@@ -86,6 +114,9 @@ export function acquireControls(controls: Controls, launcher: Launcher): Acquire
   return {
     steps,
     cloneFlags: controls.cloneFlags,
+    changesRoot: controls.changesRoot,
+    cwdFd: controls.cwdFd,
+    execFd: controls.execFd,
     key: more.length === 0 ? controls.key : `${controls.key} ${JSON.stringify(more)}`,
     cgroup: resources.find(({ cgroup }) => cgroup !== undefined)?.cgroup,
     group: resources.find(({ group }) => group !== undefined)?.group ?? null,

@@ -1,6 +1,14 @@
 import { ProgramBuilder } from '../program/builder.js';
 import { HEADER, type Label, type Program, WORD } from '../program/instruction.js';
-import { EACCES, ENOENT, ENOEXEC, ENOTDIR, F_SETFD, FD_CLOEXEC } from './constants.js';
+import {
+  AT_EMPTY_PATH,
+  EACCES,
+  ENOENT,
+  ENOEXEC,
+  ENOTDIR,
+  F_SETFD,
+  FD_CLOEXEC,
+} from './constants.js';
 import type { Exec, Plan } from './plan.js';
 import { Emitter, type Site } from './steps/emitter.js';
 import { emitStep } from './steps/index.js';
@@ -29,7 +37,11 @@ export function compile(plan: Plan, site: Site): Program {
     dropHandlers(emitter);
   }
   for (const step of plan.steps) emitStep(step, emitter);
-  const concludeExec = emitExec(b, plan.exec, fail, site);
+  const { fd, file } = plan.exec;
+  const concludeExec =
+    fd === undefined
+      ? emitExec(b, plan.exec, fail, site)
+      : emitExecDescriptor(b, fd, file, fail, site);
 
   b.place(fail);
   // The record that the interpreter left in this very instruction.
@@ -40,13 +52,45 @@ export function compile(plan: Plan, site: Site): Program {
   return b.build();
 }
 
+/** argv and envp, as arguments `first` and the next of the instruction at `call`. */
+function emitVectors(b: ProgramBuilder, call: number, first: number, site: Site): void {
+  const { executor, argumentCount } = site;
+  const { wordSize } = site.machine;
+  const [argv, envp] = [b.argumentOf(call, first), b.argumentOf(call, first + 1)];
+  // argv stands behind the word that the header points to, envp behind argv.
+  b.copy(b.header(HEADER.stack), argv);
+  b.add(wordSize, argv);
+  b.copy(b.header(executor === 'image' ? HEADER.stack : HEADER.env), envp);
+  if (executor === 'image') b.add((argumentCount + 2) * wordSize, envp);
+}
+
+/** How many instructions that takes. */
+function vectorsLength({ executor }: Site): number {
+  return executor === 'image' ? 4 : 3;
+}
+
+/** Execs what a descriptor refers to. */
+function emitExecDescriptor(
+  b: ProgramBuilder,
+  fd: number,
+  path: string,
+  fail: Label,
+  site: Site,
+): () => void {
+  emitVectors(b, b.position + vectorsLength(site), 2, site);
+  b.syscall('execveat', [fd, b.string(''), 0, 0, AT_EMPTY_PATH], {
+    onError: fail,
+    step: { step: 'exec', path, fd },
+  });
+  return () => {};
+}
+
 /**
  * The candidates one after the other, as execvpe(3) goes about it: on after ENOENT, ENOTDIR and
  * EACCES, and at the end EACCES if it was seen. ENOEXEC has the file run by /bin/sh.
  * Gives back the part that must stand behind the failure handler: it writes into that.
  */
 function emitExec(b: ProgramBuilder, exec: Exec, fail: Label, site: Site): () => void {
-  const { executor, argumentCount } = site;
   const { wordSize } = site.machine;
   const paths = b.words(...exec.candidates.map((path) => b.string(path)), 0);
   const result = b.words(0);
@@ -60,13 +104,9 @@ function emitExec(b: ProgramBuilder, exec: Exec, fail: Label, site: Site): () =>
     Label,
   ];
 
-  // The vectors: argv stands behind the word that the header points to, envp behind argv.
-  const execve = b.position + (executor === 'image' ? 6 : 5);
+  const execve = b.position + vectorsLength(site) + 2;
   const path = b.argumentOf(execve, 0);
-  b.copy(b.header(HEADER.stack), b.argumentOf(execve, 1));
-  b.add(wordSize, b.argumentOf(execve, 1));
-  b.copy(b.header(executor === 'image' ? HEADER.stack : HEADER.env), b.argumentOf(execve, 2));
-  if (executor === 'image') b.add((argumentCount + 2) * wordSize, b.argumentOf(execve, 2));
+  emitVectors(b, execve, 1, site);
 
   b.place(attempt);
   const source = b.argumentOf(b.copy(paths, path), 0);

@@ -59,6 +59,7 @@ export const SIG_BLOCK = 0;
 export const SIG_SETMASK = 2;
 export const SIGKILL = 9;
 export const SIGCHLD = 17;
+export const SIGSTOP = 19;
 /** The highest signal number. */
 export const SIGNAL_LIMIT = 64;
 
@@ -91,7 +92,47 @@ export const MAX_ARG_STRLEN = 131072;
 export const ARG_MAX = 131072;
 /** The default stack limit in bytes. */
 export const _STK_LIM = 8 * 1024 * 1024;
+
+export const RLIMIT_CPU = 0;
+export const RLIMIT_FSIZE = 1;
+export const RLIMIT_DATA = 2;
 export const RLIMIT_STACK = 3;
+export const RLIMIT_CORE = 4;
+export const RLIMIT_RSS = 5;
+export const RLIMIT_NPROC = 6;
+export const RLIMIT_NOFILE = 7;
+export const RLIMIT_MEMLOCK = 8;
+export const RLIMIT_AS = 9;
+export const RLIMIT_LOCKS = 10;
+export const RLIMIT_SIGPENDING = 11;
+export const RLIMIT_MSGQUEUE = 12;
+export const RLIMIT_NICE = 13;
+export const RLIMIT_RTPRIO = 14;
+export const RLIMIT_RTTIME = 15;
+
+export const PRIO_PROCESS = 0;
+export const SCHED_OTHER = 0;
+export const SCHED_FIFO = 1;
+export const SCHED_RR = 2;
+export const SCHED_BATCH = 3;
+export const SCHED_IDLE = 5;
+export const SCHED_DEADLINE = 6;
+/** Size of struct sched_attr as of Linux 3.14; later kernels take the rest for 0. */
+export const SCHED_ATTR_SIZE_VER0 = 48;
+export const SCHED_RESET_ON_FORK = 0x40000000;
+export const SCHED_FLAG_RESET_ON_FORK = 1;
+export const IOPRIO_CLASS_NONE = 0;
+export const IOPRIO_CLASS_RT = 1;
+export const IOPRIO_CLASS_BE = 2;
+export const IOPRIO_CLASS_IDLE = 3;
+export const IOPRIO_CLASS_SHIFT = 13;
+export const IOPRIO_WHO_PROCESS = 1;
+
+/** personality(2). */
+export const ADDR_NO_RANDOMIZE = 0x0040000;
+/** The lowest and the highest oom_score_adj. */
+export const OOM_SCORE_ADJ_MIN = -1000;
+export const OOM_SCORE_ADJ_MAX = 1000;
 
 export const POLLIN = 1;
 export const POLLOUT = 4;
@@ -105,6 +146,11 @@ export const PR_SET_NO_NEW_PRIVS = 38;
 export const PR_CAP_AMBIENT = 47;
 export const PR_CAP_AMBIENT_RAISE = 2;
 export const PR_CAP_AMBIENT_CLEAR_ALL = 4;
+export const PR_SET_TIMERSLACK = 29;
+/** Linux 3.15. */
+export const PR_SET_THP_DISABLE = 41;
+export const PR_GET_THP_DISABLE = 42;
+export const TIOCSCTTY = 0x540e;
 export const TIOCSPGRP = 0x5410;
 export const AF_UNIX = 1;
 export const SOCK_STREAM = 1;

@@ -20,6 +20,8 @@ export interface Exec {
   readonly candidates: readonly string[];
   /** What was asked for, for errors. */
   readonly file: string;
+  /** The child's descriptor of the program, in place of paths: execveat(2). */
+  readonly fd?: number | undefined;
   /** Run a file that the kernel cannot execute (ENOEXEC) with /bin/sh, as execvp(3) does. */
   readonly shellFallback: boolean;
 }

@@ -130,7 +130,10 @@ export class ProcessHandle extends AsyncResource {
     const { file, args } = options;
     const { executor, controls: asked } = this.own;
     const env: Environment = options.envPairs ?? 'inherit';
-    const candidates = findCandidates(current.kernel, file, env, options.cwd);
+    const candidates = findCandidates(current.kernel, file, env, {
+      cwd: options.cwd,
+      controls: asked,
+    });
     const controls = asked && acquireControls(asked, current.launcher);
     let launched: Launched;
     try {

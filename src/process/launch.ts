@@ -1,27 +1,21 @@
 import type { Cgroup } from '../controls/cgroup-group.js';
 import { MAX_ID } from '../controls/credentials.js';
 import {
+  type AcquiredControls,
   acquireControls,
   CONTROL_NAMES,
   type ControlOptions,
   prepareControls,
 } from '../controls/index.js';
-import { inOrder, type StagedSteps } from '../controls/stages.js';
+import { inOrder } from '../controls/stages.js';
 import { invalidArgType, invalidArgValue, LaunchError } from '../errors.js';
 import { EXECUTORS, type Executor } from '../launch/executor.js';
 import type { Kernel } from '../launch/kernel.js';
 import type { Launched } from '../launch/launcher.js';
 import { EBADF, F_GETFD, FD_CLOEXEC, SIG_BLOCK } from '../plan/constants.js';
-import {
-  ALL_SIGNALS,
-  type FileAction,
-  followDescriptors,
-  type SignalSet,
-  type Step,
-} from '../plan/plan.js';
+import { type FileAction, followDescriptors, type SignalSet, type Step } from '../plan/plan.js';
 import {
   signalNumber,
-  signalSet,
   validateArray,
   validateBoolean,
   validateCString,
@@ -49,19 +43,6 @@ export interface LaunchOptions extends ControlOptions {
   readonly search?: boolean | undefined;
   /** What happens to descriptors and directories, in this order. */
   readonly actions?: readonly FileAction[] | undefined;
-  /** A new session: setsid(2). Default false. */
-  readonly setsid?: boolean | undefined;
-  /** A process group to join, 0 for a new one: setpgid(2). Default: this process's. */
-  readonly setpgid?: number | undefined;
-  /** File mode creation mask: umask(2). Default: this process's. */
-  readonly umask?: number | undefined;
-  /** Signals that are blocked in the child. Default: those blocked in this thread. */
-  readonly signalMask?: readonly (NodeJS.Signals | number)[] | undefined;
-  /**
-   * Signals that get their default action; `all` is all of them. Default: none, so that what this
-   * process ignores (Node: SIGPIPE and SIGXFSZ) is ignored by the child. Handlers never get there.
-   */
-  readonly signalDefaults?: 'all' | readonly (NodeJS.Signals | number)[] | undefined;
   /**
    * Closes what was not given to the child: all but 0 to 2 and what `actions` open. Default true.
    * With false the child has, as after posix_spawn(3), also every other descriptor that is not
@@ -78,11 +59,6 @@ const OPTIONS: readonly (keyof LaunchOptions)[] = [
   'env',
   'search',
   'actions',
-  'setsid',
-  'setpgid',
-  'umask',
-  'signalMask',
-  'signalDefaults',
   'closeOthers',
   'executor',
   ...CONTROL_NAMES,
@@ -119,11 +95,12 @@ export function launch(options: LaunchOptions): LaunchedProcess {
   let launched: Launched;
   try {
     const plan = {
-      steps: launchSteps(current.kernel, options, controls?.steps ?? {}),
+      steps: launchSteps(current.kernel, options, controls ?? {}),
       cloneFlags: controls?.cloneFlags ?? 0,
       exec: {
         candidates: search ? candidatesFor(path, searchPath(env)) : [path],
         file: path,
+        fd: controls?.execFd?.fd,
         shellFallback: search,
       },
     };
@@ -163,48 +140,49 @@ export function launch(options: LaunchOptions): LaunchedProcess {
 }
 
 /** The steps: those of one stage in the order of posix_spawn(3), then those of controls. */
-function launchSteps(kernel: Kernel, options: LaunchOptions, controls: StagedSteps): Step[] {
-  const { actions = [], setsid, setpgid, umask, closeOthers = true } = options;
-  const { signalDefaults } = options;
-  const signals: Step[] = [];
-  if (signalDefaults !== undefined) {
-    const set =
-      signalDefaults === 'all' ? ALL_SIGNALS : signalSet(signalDefaults, 'options.signalDefaults');
-    signals.push({ type: 'signalDefaults', signals: set });
-  }
-  const session: Step[] = [];
-  if (setsid) session.push({ type: 'setsid' });
-  if (setpgid !== undefined) session.push({ type: 'setpgid', group: setpgid });
-  if (umask !== undefined) session.push({ type: 'umask', mask: umask });
-
+function launchSteps(
+  kernel: Kernel,
+  { actions = [], closeOthers = true }: LaunchOptions,
+  { steps: asked = {}, cwdFd, execFd }: Partial<AcquiredControls>,
+): Step[] {
   const descriptors: Step[] = [];
+  const directory: Step[] = [];
   const standard = [0, 1, 2].filter((fd) => kernel.call('fcntl', fd, F_GETFD) >= 0);
   // Node marks its own 0 to 2 close-on-exec; a duplicate on the same number is not.
   if (!closeOthers) {
     for (const fd of standard) descriptors.push({ type: 'dup2', from: fd, to: fd });
   }
   descriptors.push(...actions);
-  const { sources, open } = followDescriptors(
-    inOrder(controls, { descriptors: actions }),
-    standard,
-  );
+  const { open } = followDescriptors(inOrder(asked, { descriptors: actions }), standard);
+  // These must outlive the closing, and are closed by the exec unless the child was given them.
+  const held = new Set<number>();
+  if (cwdFd !== undefined) {
+    held.add(cwdFd);
+    directory.push({ type: 'fchdir', fd: cwdFd });
+  }
+  if (execFd !== undefined) {
+    held.add(execFd.fd);
+    directory.push({ type: 'dup2', from: execFd.fd, to: execFd.fd });
+  }
+  const kept = execFd?.keepOpen ? execFd.fd : undefined;
+  const closing = [...held].filter((fd) => !open.has(fd) && fd !== kept);
+  if (closing.length > 0) directory.push({ type: 'closeOnExec', fds: closing });
+
+  const used = inOrder(asked, { descriptors: actions, directory });
   const closeOnExec: number[] = [];
-  for (const fd of sources) {
+  for (const fd of followDescriptors(used, standard).sources) {
     const flags = kernel.call('fcntl', fd, F_GETFD);
     if (flags < 0) {
       throw new LaunchError({ errno: EBADF, syscall: 'fcntl', step: 'descriptors', fd });
     }
     if (flags & FD_CLOEXEC && !open.has(fd)) closeOnExec.push(fd);
   }
-  if (closeOthers) descriptors.push({ type: 'closeAllBut', fds: [...open] });
+  if (closeOthers) descriptors.push({ type: 'closeAllBut', fds: [...open, ...held] });
   // These had to reach the helper, and must not go on to the target.
   else descriptors.push({ type: 'closeOnExec', fds: closeOnExec });
-  const blocked =
-    options.signalMask === undefined
-      ? currentMask(kernel)
-      : signalSet(options.signalMask, 'options.signalMask');
-  const mask: Step[] = [{ type: 'signalMask', signals: blocked }];
-  return inOrder({ signals, session, descriptors, mask }, controls);
+  const inherits = asked.mask?.every(({ type }) => type !== 'signalMask') ?? true;
+  const mask: Step[] = inherits ? [{ type: 'signalMask', signals: currentMask(kernel) }] : [];
+  return inOrder({ descriptors, directory, mask }, asked);
 }
 
 function currentMask(kernel: Kernel): SignalSet {
@@ -226,22 +204,13 @@ function validate(options: LaunchOptions): void {
       validateCString(argument, `options.argv[${i}]`);
     });
   }
-  for (const name of ['search', 'setsid', 'closeOthers'] as const) {
+  for (const name of ['search', 'closeOthers'] as const) {
     if (options[name] !== undefined) validateBoolean(options[name], `options.${name}`);
   }
   if (options.env != null) validateObject(options.env, 'options.env');
-  if (options.setpgid !== undefined) {
-    validateInteger(options.setpgid, 'options.setpgid', 0, 0x7fffffff);
-  }
   // spawn() takes negative ones too, as Node's does.
   for (const name of ['uid', 'gid'] as const) {
     if (options[name] !== undefined) validateInteger(options[name], `options.${name}`, 0, MAX_ID);
-  }
-  if (options.umask !== undefined) validateInteger(options.umask, 'options.umask', 0, 0o777);
-  if (options.signalMask !== undefined) signalSet(options.signalMask, 'options.signalMask');
-  const { signalDefaults } = options;
-  if (signalDefaults !== undefined && signalDefaults !== 'all') {
-    signalSet(signalDefaults, 'options.signalDefaults');
   }
   if (executor !== undefined && !EXECUTORS.includes(executor)) {
     throw invalidArgValue('options.executor', executor, `must be one of: ${EXECUTORS.join(', ')}`);

@@ -1,21 +1,36 @@
+import type { Controls } from '../controls/index.js';
 import { LaunchError, type LaunchFailure } from '../errors.js';
 import type { Kernel } from '../launch/kernel.js';
 import type { Environment } from '../launch/vectors.js';
 import { AT_FDCWD, EACCES, ENOENT, ENOTDIR, X_OK } from '../plan/constants.js';
 import { searchPath } from './environment.js';
 
+/** What a program is looked for from. */
+export interface LookupOptions {
+  readonly cwd?: string | null | undefined;
+  readonly controls?: Pick<Controls, 'cwdFd' | 'execFd' | 'changesRoot'> | undefined;
+}
+
 /**
  * The paths at which a plan looks for `file`, from the first that may be executed on. Throws
- * LaunchError if there is none, or no such directory: then nothing needs to be started.
+ * LaunchError if there is none, or no such directory: then nothing needs to be started. What the
+ * child alone can know, because its root is another, is left to it.
  */
 export function findCandidates(
   kernel: Kernel,
   file: string,
   env: Environment,
-  cwd: string | null | undefined,
+  { cwd, controls }: LookupOptions,
 ): string[] {
+  const { cwdFd, execFd, changesRoot } = controls ?? {};
+  if (execFd !== undefined) return [];
   const candidates = candidatesFor(file, file.includes('/') ? '' : searchPath(env));
-  const access = (path: string): number => executable(kernel, path);
+  if (changesRoot) return candidates;
+  const access = (path: string): number => executable(kernel, cwdFd ?? AT_FDCWD, path);
+  if (cwdFd !== undefined) {
+    const errno = -access('.');
+    if (errno > 0) throw new LaunchError({ errno, syscall: 'fchdir', step: 'fchdir', fd: cwdFd });
+  }
   const found = lookAhead(access, candidates, file, cwd ?? undefined);
   if (!('index' in found)) throw new LaunchError(found);
   return candidates.slice(found.index);
@@ -56,7 +71,7 @@ export function lookAhead(
   return { errno, syscall: 'execve', step: 'exec', path: file };
 }
 
-function executable(kernel: Kernel, path: string): number {
+function executable(kernel: Kernel, directory: number, path: string): number {
   // What is too long for the scratch memory is too long for the kernel.
-  return kernel.call('faccessat', AT_FDCWD, kernel.string(path.slice(0, 5000)), X_OK);
+  return kernel.call('faccessat', directory, kernel.string(path.slice(0, 5000)), X_OK);
 }

@@ -1,6 +1,6 @@
 import { idSteps } from '../controls/credentials.js';
 import type { Controls } from '../controls/index.js';
-import { inOrder, type StagedSteps } from '../controls/stages.js';
+import { inOrder, type Stage, type StagedSteps } from '../controls/stages.js';
 import { ALL_SIGNALS, NO_SIGNALS, type Plan, type Step } from '../plan/plan.js';
 
 /** What a spawn asks of its plan. */
@@ -11,7 +11,9 @@ export interface SpawnAttributes {
   /** As Node's ChildProcess hands them over; `controls` have them too. */
   readonly uid?: number | null | undefined;
   readonly gid?: number | null | undefined;
-  readonly controls?: Pick<Controls, 'steps' | 'cloneFlags' | 'key'> | undefined;
+  readonly controls?:
+    | Pick<Controls, 'steps' | 'cloneFlags' | 'cwdFd' | 'execFd' | 'key'>
+    | undefined;
 }
 
 /** What tells a step of `stdio` from others: it opens /dev/null, or sets flags. */
@@ -43,9 +45,11 @@ export function spawnPlan(
   key += `\0\0${file}\0${cwd ?? ''}\0${controls?.key ?? ''}`;
   let plan = kept.get(key);
   if (plan === undefined) {
+    const held = holdDescriptors(map, controls ?? {});
+    const fd = held.execFd;
     plan = {
-      steps: inOrder(ownSteps(attributes, map, actions), controls?.steps ?? {}),
-      exec: { candidates, file, shellFallback: true },
+      steps: inOrder(ownSteps(attributes, held, actions), controls?.steps ?? {}),
+      exec: { candidates, file, fd, shellFallback: fd === undefined },
       cloneFlags: controls?.cloneFlags ?? 0,
       key,
     };
@@ -57,15 +61,52 @@ export function spawnPlan(
 
 function ownSteps(
   { cwd, detached, uid, gid, controls }: SpawnAttributes,
-  map: ReadonlyMap<number, number>,
+  { map, steps: heldSteps }: Held,
   actions: readonly Step[],
 ): StagedSteps {
+  const asked = (stage: Stage, type: Step['type']): boolean =>
+    controls?.steps[stage]?.some((step) => step.type === type) ?? false;
   return {
-    signals: [{ type: 'signalDefaults', signals: ALL_SIGNALS }],
-    session: detached ? [{ type: 'setsid' }] : [],
+    signals: asked('signals', 'signalDefaults')
+      ? []
+      : [{ type: 'signalDefaults', signals: ALL_SIGNALS }],
+    session: detached && !asked('session', 'setsid') ? [{ type: 'setsid' }] : [],
     descriptors: [{ type: 'descriptors', map }, ...actions],
-    directory: cwd == null ? [] : [{ type: 'chdir', path: cwd }],
+    directory: cwd == null ? heldSteps : [{ type: 'chdir', path: cwd }, ...heldSteps],
     credentials: controls === undefined ? idSteps(uid, gid) : [],
-    mask: [{ type: 'signalMask', signals: NO_SIGNALS }],
+    mask: asked('mask', 'signalMask') ? [] : [{ type: 'signalMask', signals: NO_SIGNALS }],
   };
+}
+
+/** The child's descriptors with those that are held for a while, and what becomes of these. */
+interface Held {
+  readonly map: ReadonlyMap<number, number>;
+  readonly steps: readonly Step[];
+  /** The program's. */
+  readonly execFd: number | undefined;
+}
+
+/**
+ * Directory and program by descriptor: each gets a number above those of the child, at which it is
+ * used and then closed.
+ */
+function holdDescriptors(
+  map: ReadonlyMap<number, number>,
+  { cwdFd, execFd }: Partial<Pick<Controls, 'cwdFd' | 'execFd'>>,
+): Held {
+  if (cwdFd === undefined && execFd === undefined) return { map, steps: [], execFd: undefined };
+  const extended = new Map(map);
+  const steps: Step[] = [];
+  let next = Math.max(2, ...map.keys()) + 1;
+  let program: number | undefined;
+  if (execFd !== undefined) {
+    program = next++;
+    extended.set(program, execFd.fd);
+    if (!execFd.keepOpen) steps.push({ type: 'closeOnExec', fds: [program] });
+  }
+  if (cwdFd !== undefined) {
+    extended.set(next, cwdFd);
+    steps.push({ type: 'fchdir', fd: next }, { type: 'close', fd: next });
+  }
+  return { map: extended, steps, execFd: program };
 }

@@ -158,7 +158,7 @@ function start(
   const { map, actions, theirs, ours } = openStdio(inFlight, entries);
   let controls: AcquiredControls | undefined;
   try {
-    const candidates = findCandidates(kernel, file, env, options.cwd);
+    const candidates = findCandidates(kernel, file, env, options);
     controls = options.controls && acquireControls(options.controls, launcher);
     const plan = spawnPlan({ ...options, controls }, candidates, map, actions);
     const cgroup = controls?.cgroup;

@@ -157,6 +157,45 @@ const fcntlArgument: ArgumentKind = {
     return command === kernelConstants.F_ADD_SEALS ? flagsText(value, sealNames) : null;
   },
 };
+/** `[0 2]`, of as many bytes as the argument before says. */
+const cpuSet: ArgumentKind = {
+  data: (data, _, [, size]) => {
+    if (typeof size !== 'number' || size > data.byteLength) return null;
+    const cpus = Array.from({ length: size * 8 }, (_, i) => i);
+    return `[${cpus.filter((cpu) => (data.getUint8(cpu >> 3) >> (cpu & 7)) & 1).join(' ')}]`;
+  },
+};
+/** struct rlimit64: `{1024, ~0}`; all bits are no limit. */
+const limits: ArgumentKind = {
+  data: (data) => (data.byteLength < 16 ? null : wordsText(data, 0, 2)),
+};
+const schedulingParameter: ArgumentKind = {
+  data: (data) => (data.byteLength < 4 ? null : `{${data.getUint32(0, true)}}`),
+};
+const policies = named('SCHED_', /FLAG|ATTR|RESET/);
+const policy: ArgumentKind = {
+  number: (value) => {
+    const reset = kernelConstants.SCHED_RESET_ON_FORK;
+    const name = policies.get(value & ~reset) ?? null;
+    return name !== null && value & reset ? `${name}|SCHED_RESET_ON_FORK` : name;
+  },
+};
+/** struct sched_attr: policy, flags, and runtime, deadline and period. */
+const schedulingAttributes: ArgumentKind = {
+  data: (data) => {
+    if (data.byteLength < kernelConstants.SCHED_ATTR_SIZE_VER0) return null;
+    const name = policies.get(data.getUint32(4, true));
+    return `{${name}, ${data.getUint32(8, true)}, ${wordsText(data, 24, 3).slice(1)}`;
+  },
+};
+const ioClasses = named('IOPRIO_CLASS_', /SHIFT/);
+const ioPriority: ArgumentKind = {
+  number: (value) => {
+    const shift = kernelConstants.IOPRIO_CLASS_SHIFT;
+    const name = ioClasses.get(value >> shift);
+    return name === undefined ? null : `${name}<<${shift}|${value & ((1 << shift) - 1)}`;
+  },
+};
 const atFlags = flags(named('AT_', /FDCWD/));
 const epollFlags = flags(named('EPOLL_CLOEXEC'));
 const waitFlags = flags(named('W'));
@@ -231,6 +270,10 @@ const ruleAttr: ArgumentKind = {
       : `{${flagsText(access, landlockFiles)}}`;
   },
 };
+function wordsText(data: DataView, at: number, count: number): string {
+  const words = Array.from({ length: count }, (_, i) => data.getBigUint64(at + 8 * i, true));
+  return `{${words.map((word) => (word === 0xffff_ffff_ffff_ffffn ? '~0' : word)).join(', ')}}`;
+}
 
 function openFlagsText(value: number): string {
   return flagsText(value, OPEN_FLAGS, '') === ''
@@ -255,21 +298,27 @@ export const SYSCALL_ARGUMENTS: Readonly<Record<string, readonly ArgumentKind[]>
   faccessat: [directory, path, flags(named('X_OK'))],
   fcntl: [plain, choice(named('F_', /^F_SEAL_/)), fcntlArgument],
   ioctl: [plain, choice(named('TIOC'))],
+  ioprio_set: [choice(named('IOPRIO_WHO_')), plain, ioPriority],
   kill: [plain, signal],
   landlock_add_rule: [plain, choice(named('LANDLOCK_RULE_')), ruleAttr],
   landlock_create_ruleset: [rulesetAttr],
   landlock_restrict_self: [plain, flags(named('LANDLOCK_RESTRICT_SELF_'))],
   memfd_create: [path, flags(named('MFD_'))],
   openat: [directory, path, openFlags, octal],
+  personality: [flags(named('ADDR_'))],
   pidfd_send_signal: [plain, signal],
   pipe2: [out, flags(OPEN_FLAGS)],
   prctl: [choice(named('PR_', /^PR_CAP_AMBIENT_/)), prctlArgument, ambientCapability],
-  prlimit64: [plain, choice(named('RLIMIT_')), plain, out],
+  prlimit64: [plain, choice(named('RLIMIT_')), limits, out],
   read: [plain, out],
   seccomp: [choice(named('SECCOMP_SET_')), flags(named('SECCOMP_FILTER_FLAG_')), filterProgram],
   rt_sigaction: [signal, sigaction, out],
   rt_sigprocmask: [choice(named('SIG_', /IGN|DFL/)), signalSet, out],
   setgroups: [plain, groups],
+  sched_setaffinity: [plain, plain, cpuSet],
+  sched_setattr: [plain, schedulingAttributes],
+  sched_setscheduler: [plain, policy, schedulingParameter],
+  setpriority: [choice(named('PRIO_'))],
   umask: [octal],
   unshare: [cloneFlags],
   waitid: [choice(named('P_')), plain, out, waitFlags, out],

@@ -143,7 +143,17 @@ function readRecord(machine: Machine, program: Program, record: Buffer): LaunchF
 }
 
 const STATUS = [
-  ...['Umask', 'Uid', 'Gid', 'Groups', 'SigBlk', 'SigIgn', 'SigCgt', 'NoNewPrivs'],
+  ...[
+    'Umask',
+    'Uid',
+    'Gid',
+    'Groups',
+    'SigBlk',
+    'SigIgn',
+    'SigCgt',
+    'NoNewPrivs',
+    'Cpus_allowed_list',
+  ],
   ...['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb'],
 ];
 

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { ALL_SIGNALS, type Exec, NO_SIGNALS, type Step } from '../../src/plan/plan.js';
@@ -12,6 +13,12 @@ const O_WRONLY_CREATE_TRUNCATE = 0o1101;
  */
 const { SIGTTOU, SIGWINCH } = constants.signals;
 const { SIGPIPE, SIGTERM } = constants.signals;
+
+/** A CPU that this process may run on. */
+const allowedCpu = Number.parseInt(
+  /^Cpus_allowed_list:\s*(\d+)/m.exec(readFileSync('/proc/self/status', 'latin1'))?.[1] ?? '0',
+  10,
+);
 
 /** The descriptors that an image starts with in all runs: files of these names. */
 export const FILES: Readonly<Record<number, string>> = {
@@ -97,6 +104,43 @@ export function imageCases(folder: string, target: string): readonly Case[] {
       title: 'umask',
       steps: [{ type: 'umask', mask: 0o135 }],
       expect: reports(({ status }) => assert.equal(status.Umask, '0135')),
+    },
+    {
+      title: 'ignoredSignals',
+      steps: [
+        { type: 'signalDefaults', signals: ALL_SIGNALS },
+        { type: 'ignoredSignals', signals: [1 << (SIGTTOU - 1), 0] },
+      ],
+      expect: reports(({ status }) => {
+        assert.ok(has(status.SigIgn, SIGTTOU) && !has(status.SigIgn, SIGWINCH));
+      }),
+    },
+    {
+      title: 'affinity',
+      steps: [{ type: 'affinity', cpus: [allowedCpu] }],
+      expect: reports(({ status }) => assert.equal(status.Cpus_allowed_list, `${allowedCpu}`)),
+    },
+    {
+      // Each would be refused, had the one before it not left the other half as it was.
+      title: 'one half of a limit leaves the other as it was',
+      steps: [
+        { type: 'limit', resource: 'sigpending', soft: 20, hard: 30 },
+        { type: 'limit', resource: 'sigpending', soft: 30, hard: null },
+        { type: 'limit', resource: 'sigpending', soft: null, hard: 30 },
+        { type: 'limit', resource: 'sigpending', soft: 10, hard: null },
+      ],
+      expect: reports(() => {}),
+    },
+    {
+      title: 'scheduling, nice, ioPriority, timerSlack, oomScoreAdjust',
+      steps: [
+        { type: 'scheduler', policy: 'batch', priority: 0, resetOnFork: false },
+        { type: 'nice', value: 19 },
+        { type: 'ioPriority', class: 'best-effort', level: 5 },
+        { type: 'timerSlack', nanoseconds: 4_000_000_000 },
+        { type: 'oomScoreAdjust', value: 1000 },
+      ],
+      expect: reports(() => {}),
     },
     shuffled({ 0: 0, 1: 1, 2: 2 }),
     shuffled({}),
@@ -278,6 +322,32 @@ export function imageCases(folder: string, target: string): readonly Case[] {
       title: 'setpgid fails',
       steps: [{ type: 'setpgid', group: 0x7ffffff0 }],
       expect: fails('setpgid: setpgid EPERM'),
+    },
+    {
+      title: 'affinity fails',
+      steps: [{ type: 'affinity', cpus: [8191] }],
+      expect: fails('affinity: sched_setaffinity EINVAL'),
+    },
+    {
+      title: 'limit fails: a soft limit above the hard one that is kept',
+      steps: [
+        { type: 'limit', resource: 'sigpending', soft: 20, hard: 30 },
+        { type: 'limit', resource: 'sigpending', soft: 31, hard: null },
+      ],
+      expect: fails('limit sigpending: prlimit64 EINVAL'),
+    },
+    {
+      title: 'limit fails: a hard limit below the soft one that is kept',
+      steps: [
+        { type: 'limit', resource: 'sigpending', soft: 20, hard: 30 },
+        { type: 'limit', resource: 'sigpending', soft: null, hard: 19 },
+      ],
+      expect: fails('limit sigpending: prlimit64 EINVAL'),
+    },
+    {
+      title: 'controllingTerminal fails',
+      steps: [{ type: 'setsid' }, { type: 'controllingTerminal', fd: 0 }],
+      expect: fails('controllingTerminal: ioctl ENOTTY 0'),
     },
     {
       title: 'descriptors fail: a source is not open',

@@ -34,7 +34,6 @@ const FAILING: readonly [string, string, string, Partial<LaunchOptions>][] = [
   ['fchdir', 'ENOTDIR', 'fchdir', { actions: [{ type: 'fchdir', fd: fileDescriptor }] }],
   ['tcsetpgrp', 'ENOTTY', 'tcsetpgrp', { actions: [{ type: 'tcsetpgrp', fd: fileDescriptor }] }],
   ['a group of none', 'EPERM', 'setpgid', { setpgid: 0x7ffffff0 }],
-  ['a session leader’s group', 'EPERM', 'setpgid', { setsid: true, setpgid: 0 }],
   ['a source', 'EBADF', 'descriptors', { actions: [{ type: 'dup2', from: 9999, to: 1 }] }],
   ['exec', 'ENOENT', 'exec', { path: '/no/such' }],
   ['exec of a file', 'EACCES', 'exec', { path: file }],

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { CONTROL_NAMES } from '../../src/controls/index.js';
 import { launch, run, spawn } from '../../src/index.js';
 import { children, until } from './observe.js';
 
@@ -47,6 +48,9 @@ function record(names: readonly string[]): fc.Arbitrary<Record<string, unknown>>
   });
 }
 
+/** But for those that would make something, or name another program. */
+const CONTROLS = CONTROL_NAMES.filter((name) => name !== 'cgroup' && name !== 'execFd');
+
 const SPAWN_OPTIONS = [
   'cwd',
   'env',
@@ -58,20 +62,9 @@ const SPAWN_OPTIONS = [
   'timeout',
   'killSignal',
   'executor',
+  ...CONTROLS,
 ];
-const LAUNCH_OPTIONS = [
-  'argv',
-  'env',
-  'search',
-  'actions',
-  'setsid',
-  'setpgid',
-  'umask',
-  'signalMask',
-  'signalDefaults',
-  'closeOthers',
-  'executor',
-];
+const LAUNCH_OPTIONS = ['argv', 'env', 'search', 'actions', 'closeOthers', 'executor', ...CONTROLS];
 
 function expectTyped(error: unknown, what: unknown): void {
   assert.ok(error instanceof Error, `${String(error)} for ${fc.stringify(what)}`);

@@ -4,6 +4,7 @@ import { CREDENTIAL_FLAGS } from './credentials.js';
 import type { FlagGroup, FlagValues } from './flag-group.js';
 import { LANDLOCK_FLAGS } from './landlock.js';
 import { PARENT_EXIT_FLAGS } from './parent-exit.js';
+import { PROCESS_FLAGS } from './process.js';
 import { SECCOMP_FLAGS } from './seccomp.js';
 
 const GROUPS: readonly FlagGroup[] = [
@@ -11,6 +12,7 @@ const GROUPS: readonly FlagGroup[] = [
   CREDENTIAL_FLAGS,
   LANDLOCK_FLAGS,
   PARENT_EXIT_FLAGS,
+  PROCESS_FLAGS,
   SECCOMP_FLAGS,
 ];
 

@@ -4,28 +4,34 @@ import type { Emitter } from './emitter.js';
 import { FILE_STEPS, type FileStep } from './files.js';
 import type { StepKind, StepKinds } from './kind.js';
 import { LANDLOCK_STEPS, type LandlockStep } from './landlock.js';
+import { LIMIT_STEPS, type LimitStep } from './limits.js';
 import { PROCESS_STEPS, type ProcessStep } from './process.js';
+import { SCHEDULING_STEPS, type SchedulingStep } from './scheduling.js';
 import { SECCOMP_STEPS, type SeccompStep } from './seccomp.js';
 import { SIGNAL_STEPS, type SignalStep } from './signals.js';
 
 /** A step of a plan. */
 export type Step =
-  | ProcessStep
   | CgroupStep
-  | FileStep
   | CredentialStep
+  | FileStep
   | LandlockStep
-  | SignalStep
-  | SeccompStep;
+  | LimitStep
+  | ProcessStep
+  | SchedulingStep
+  | SeccompStep
+  | SignalStep;
 
 const KINDS: StepKinds<Step> = {
-  ...PROCESS_STEPS,
   ...CGROUP_STEPS,
-  ...FILE_STEPS,
   ...CREDENTIAL_STEPS,
+  ...FILE_STEPS,
   ...LANDLOCK_STEPS,
-  ...SIGNAL_STEPS,
+  ...LIMIT_STEPS,
+  ...PROCESS_STEPS,
+  ...SCHEDULING_STEPS,
   ...SECCOMP_STEPS,
+  ...SIGNAL_STEPS,
 };
 
 /** The types of all steps there are. */

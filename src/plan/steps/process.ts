@@ -1,4 +1,13 @@
-import { PR_SET_PDEATHSIG } from '../constants.js';
+import {
+  AT_FDCWD,
+  O_CLOEXEC,
+  O_WRONLY,
+  PR_SET_PDEATHSIG,
+  PR_SET_THP_DISABLE,
+  PR_SET_TIMERSLACK,
+  TIOCSCTTY,
+} from '../constants.js';
+import type { Emitter } from './emitter.js';
 import type { StepKinds } from './kind.js';
 
 /** Attributes that a process has, and its program keeps. */
@@ -13,7 +22,17 @@ export type ProcessStep =
    * The signal that is sent when the thread that started the process ends: PR_SET_PDEATHSIG of
    * prctl(2). Goes no further if the process `parent` has ended already.
    */
-  | { readonly type: 'parentDeathSignal'; readonly signal: number; readonly parent: number };
+  | { readonly type: 'parentDeathSignal'; readonly signal: number; readonly parent: number }
+  /** The terminal `fd` becomes that of the session: TIOCSCTTY of ioctl_tty(2). */
+  | { readonly type: 'controllingTerminal'; readonly fd: number }
+  /** /proc/self/oom_score_adj, from -1000 to 1000: proc_pid_oom_score_adj(5). */
+  | { readonly type: 'oomScoreAdjust'; readonly value: number }
+  /** All of personality(2). */
+  | { readonly type: 'personality'; readonly persona: number }
+  /** Whether memory may be made of huge pages: PR_SET_THP_DISABLE of prctl(2). */
+  | { readonly type: 'transparentHugePages'; readonly enabled: boolean }
+  /** Nanoseconds by which timers may be late: PR_SET_TIMERSLACK of prctl(2). */
+  | { readonly type: 'timerSlack'; readonly nanoseconds: number };
 
 export const PROCESS_STEPS: StepKinds<ProcessStep> = {
   setsid: {
@@ -41,4 +60,47 @@ export const PROCESS_STEPS: StepKinds<ProcessStep> = {
       b.place(isThere);
     },
   },
+  controllingTerminal: {
+    names: ({ fd }) => [fd],
+    emit({ fd }, emitter) {
+      // 0: a terminal that another session has is not taken from it.
+      emitter.call('ioctl', [fd, TIOCSCTTY, 0], { step: 'controllingTerminal', fd });
+    },
+  },
+  oomScoreAdjust: {
+    emit({ value }, emitter) {
+      writeFile('/proc/self/oom_score_adj', String(value), 'oomScoreAdjust', emitter);
+    },
+  },
+  personality: {
+    emit: ({ persona }, emitter) => emitter.call('personality', [persona], { step: 'personality' }),
+  },
+  transparentHugePages: {
+    imageOnly: 'huge pages are turned off: direct shares memory with the child',
+    emit({ enabled }, emitter) {
+      const disable = enabled ? 0 : 1;
+      // The kernel wants the unused arguments to be 0.
+      emitter.call('prctl', [PR_SET_THP_DISABLE, disable, 0, 0, 0], {
+        step: 'transparentHugePages',
+      });
+    },
+  },
+  timerSlack: {
+    emit({ nanoseconds }, emitter) {
+      emitter.call('prctl', [PR_SET_TIMERSLACK, nanoseconds], { step: 'timerSlack' });
+    },
+  },
 };
+
+/** Writes a text to a file that is there, by a descriptor that is closed again. */
+function writeFile(path: string, text: string, step: string, emitter: Emitter): void {
+  const { b } = emitter;
+  const name = { step, path };
+  const flags = O_WRONLY | O_CLOEXEC | (emitter.site.machine.largeFile ?? 0);
+  const opened = b.words(0);
+  b.resultTo(emitter.call('openat', [AT_FDCWD, b.string(path), flags, 0], name), opened);
+  b.copy(opened, b.argumentOf(b.position + 2, 0));
+  b.copy(opened, b.argumentOf(b.position + 2, 0));
+  emitter.call('write', [0, b.string(text), text.length], name);
+  b.syscall('close', [0], { step: name });
+}

@@ -8,6 +8,8 @@ import type { StepKinds } from './kind.js';
 export type SignalStep =
   /** Signals that get their default action: sigaction(2). */
   | { readonly type: 'signalDefaults'; readonly signals: SignalSet }
+  /** Signals that are ignored: sigaction(2). */
+  | { readonly type: 'ignoredSignals'; readonly signals: SignalSet }
   /** The blocked signals: sigprocmask(2). */
   | { readonly type: 'signalMask'; readonly signals: SignalSet };
 
@@ -24,11 +26,20 @@ export const SIGNAL_STEPS: StepKinds<SignalStep> = {
         });
         return;
       }
-      for (let signal = 1; signal <= SIGNAL_LIMIT; signal++) {
-        const word = signal <= 32 ? low : high;
-        if (word & (1 << ((signal - 1) % 32))) {
-          b.syscall('rt_sigaction', [signal, emitter.defaultAction(), 0, SIGSET_SIZE]);
-        }
+      for (const signal of signalsIn(signals)) {
+        b.syscall('rt_sigaction', [signal, emitter.defaultAction(), 0, SIGSET_SIZE]);
+      }
+    },
+  },
+  ignoredSignals: {
+    emit({ signals }, emitter) {
+      const { b } = emitter;
+      const { sigaction } = emitter.site.machine.structs;
+      const action = new Uint8Array(sigaction.size);
+      action[0] = SIG_IGN;
+      const ignore = b.bytes(action, emitter.site.machine.wordSize);
+      for (const signal of signalsIn(signals)) {
+        emitter.call('rt_sigaction', [signal, ignore, 0, SIGSET_SIZE], { step: 'ignoredSignals' });
       }
     },
   },
@@ -58,6 +69,11 @@ export function dropHandlers(emitter: Emitter): void {
     b.syscall('rt_sigaction', [0, emitter.defaultAction(), 0, SIGSET_SIZE]);
     b.place(skip);
   });
+}
+
+function signalsIn([low, high]: SignalSet): number[] {
+  const all = Array.from({ length: SIGNAL_LIMIT }, (_, i) => i + 1);
+  return all.filter((signal) => (signal <= 32 ? low : high) & (1 << ((signal - 1) % 32)));
 }
 
 /** A loop over all signals; `body` gets the place of the number. */

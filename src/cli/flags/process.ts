@@ -1,0 +1,161 @@
+import type { ControlOptions } from '../../controls/index.js';
+import type { Limits } from '../../controls/limits.js';
+import type { Scheduling } from '../../controls/scheduling.js';
+import { UsageError } from '../usage.js';
+import type { FlagGroup, FlagValues } from './flag-group.js';
+
+const string = { type: 'string' } as const;
+const boolean = { type: 'boolean' } as const;
+
+/** Flags that take one number, and their options. */
+const NUMBERS = {
+  setpgid: 'setpgid',
+  'controlling-terminal': 'controllingTerminal',
+  foreground: 'foreground',
+  nice: 'nice',
+  'oom-score-adjust': 'oomScoreAdjust',
+  'timer-slack': 'timerSlack',
+  'cwd-fd': 'cwdFd',
+} as const;
+
+/** Flags that take a list of signals, and their options. */
+const SIGNAL_LISTS = {
+  'signal-mask': 'signalMask',
+  'ignored-signals': 'ignoredSignals',
+  'signal-defaults': 'signalDefaults',
+} as const;
+
+/** Session, scheduling, memory, limits, signals, descriptors. */
+export const PROCESS_FLAGS: FlagGroup = {
+  options: {
+    umask: string,
+    setsid: boolean,
+    ...Object.fromEntries(Object.keys(NUMBERS).map((flag) => [flag, string])),
+    scheduling: string,
+    cpus: string,
+    'io-priority': string,
+    limit: { type: 'string', multiple: true },
+    'no-transparent-huge-pages': boolean,
+    'no-address-randomization': boolean,
+    ...Object.fromEntries(Object.keys(SIGNAL_LISTS).map((flag) => [flag, string])),
+    'exec-fd': string,
+    'exec-fd-keep-open': boolean,
+  },
+  help: `
+Process:
+  --umask OCTAL         file mode creation mask
+  --setsid              a new session
+  --setpgid PGID        joins a process group, or makes one (0)
+  --controlling-terminal FD
+                        the terminal of the new session; needs --setsid
+  --foreground FD       makes its group the foreground group of this terminal
+  --nice N              nice value itself, -20 to 19: --nice=-5
+  --scheduling POLICY   other, batch, idle, fifo:PRIORITY, rr:PRIORITY,
+                        deadline:RUNTIME:DEADLINE[:PERIOD] in nanoseconds
+  --cpus LIST           CPUs it may run on, as 0-3,5
+  --io-priority CLASS   none, idle, best-effort[:LEVEL], realtime[:LEVEL]; 0 to 7
+  --timer-slack NS      nanoseconds by which timers may be late
+  --oom-score-adjust N  -1000 to 1000: how soon it is ended when memory is short
+  --no-transparent-huge-pages
+  --no-address-randomization
+  --limit NAME=VALUE    resource limit, by its name in prlimit(1): as=2GiB, nofile=64:128
+                        (soft:hard), core=0:, cpu=unlimited; any number of times
+  --signal-mask LIST    signals that are blocked, as TERM,INT
+  --ignored-signals LIST
+  --signal-defaults LIST
+                        signals with their default action; default: all
+  --cwd-fd FD           directory, by a descriptor of safeexec
+  --exec-fd FD          program, by a descriptor of safeexec; COMMAND is argv[0]
+  --exec-fd-keep-open   leaves it open in the program: scripts need that
+`,
+  read(values) {
+    const options: Record<string, unknown> = {};
+    for (const [flag, name] of Object.entries(NUMBERS)) {
+      if (values[flag] !== undefined) options[name] = integer(values[flag], flag);
+    }
+    for (const [flag, name] of Object.entries(SIGNAL_LISTS)) {
+      if (values[flag] !== undefined) options[name] = signals(String(values[flag]), name);
+    }
+    if (values.umask !== undefined) options.umask = octal(String(values.umask));
+    if (values.setsid) options.setsid = true;
+    if (values.scheduling !== undefined) options.scheduling = scheduling(String(values.scheduling));
+    if (values.cpus !== undefined) options.cpus = values.cpus;
+    if (values['io-priority'] !== undefined) {
+      const [name, level] = String(values['io-priority']).split(/:(.*)/s);
+      options.ioPriority = {
+        class: name,
+        level: level === undefined ? undefined : integer(level, 'io-priority'),
+      };
+    }
+    if (values.limit !== undefined) options.limits = limits(values.limit as string[]);
+    if (values['no-transparent-huge-pages']) options.transparentHugePages = false;
+    if (values['no-address-randomization']) options.addressRandomization = false;
+    if (values.cwd !== undefined && values['cwd-fd'] !== undefined) {
+      throw new UsageError('--cwd and --cwd-fd do not go together');
+    }
+    Object.assign(options, program(values));
+    return options as ControlOptions;
+  },
+};
+
+function program(values: FlagValues): ControlOptions {
+  const keepOpen = values['exec-fd-keep-open'] === true;
+  if (values['exec-fd'] === undefined) {
+    if (keepOpen) throw new UsageError('--exec-fd-keep-open goes with --exec-fd');
+    return {};
+  }
+  return { execFd: { fd: integer(values['exec-fd'], 'exec-fd'), keepOpen } };
+}
+
+function integer(text: FlagValues[string], flag: string): number {
+  if (typeof text === 'string' && /^-?\d+$/.test(text)) return Number(text);
+  throw new UsageError(`--${flag} wants a number, not '${text}'`);
+}
+
+function octal(text: string): number {
+  if (/^[0-7]+$/.test(text)) return Number.parseInt(text, 8);
+  throw new UsageError(`--umask wants octal digits, not '${text}'`);
+}
+
+/** Names with SIG or without, or numbers. */
+function signals(text: string, name: string): 'all' | (string | number)[] {
+  if (text === 'all' && name === 'signalDefaults') return text;
+  return text
+    .split(',')
+    .filter((name) => name !== '')
+    .map((name) => {
+      if (/^\d+$/.test(name)) return Number(name);
+      const upper = name.toUpperCase();
+      return upper.startsWith('SIG') ? upper : `SIG${upper}`;
+    });
+}
+
+function scheduling(text: string): Scheduling {
+  const [policy, ...rest] = text.split(':');
+  const numbers = rest.map((number) => integer(number, 'scheduling'));
+  const names = policy === 'deadline' ? ['runtime', 'deadline', 'period'] : ['priority'];
+  if (numbers.length > names.length) throw new UsageError(`--scheduling is too long: '${text}'`);
+  const given = numbers.map((number, i) => [names[i], number]);
+  return { policy, ...Object.fromEntries(given) } as Scheduling;
+}
+
+/** As prlimit(1) has them: `VALUE`, `SOFT:HARD`, `SOFT:`, `:HARD`. */
+function limits(texts: readonly string[]): Limits {
+  const all: Record<string, unknown> = {};
+  for (const text of texts) {
+    const [, name, value] = /^(\w+)=(.+)$/.exec(text) ?? [];
+    if (name === undefined || value === undefined) {
+      throw new UsageError(`--limit wants NAME=VALUE, not '${text}'`);
+    }
+    const [soft, hard] = value.split(/:(.*)/s);
+    all[name] =
+      hard === undefined
+        ? limit(value)
+        : { ...(soft ? { soft: limit(soft) } : {}), ...(hard ? { hard: limit(hard) } : {}) };
+  }
+  return all as Limits;
+}
+
+function limit(text: string): number | string {
+  return /^\d+$/.test(text) ? Number(text) : text;
+}

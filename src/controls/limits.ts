@@ -1,0 +1,89 @@
+import { invalidArgType, invalidArgValue } from '../errors.js';
+import type { Step } from '../plan/plan.js';
+import { type Limit, type LimitStep, RESOURCES, type Resource } from '../plan/steps/limits.js';
+import { validateInteger, validateObject, validateOptionNames } from '../validate.js';
+import type { Contribution, Control } from './control.js';
+import { sizeInBytes } from './size.js';
+
+/** A number, `unlimited`, or a size such as `512MiB` where bytes are counted. */
+export type LimitValue = number | string;
+
+/** Both limits, or one of them: the other stays this process's. */
+export interface LimitPair {
+  /** What the kernel enforces. The process may raise it up to the hard limit. */
+  readonly soft?: LimitValue | undefined;
+  /** Who has not CAP_SYS_RESOURCE can lower it only. */
+  readonly hard?: LimitValue | undefined;
+}
+
+/** Resources, by their names in prlimit(1); the unit of each is in getrlimit(2). */
+export type Limits = { readonly [R in Resource]?: LimitValue | LimitPair | undefined };
+
+/** Resource limits. */
+export interface LimitOptions {
+  /**
+   * Resource limits, both of a resource (a value) or one of them ({ soft, hard }): prlimit(2).
+   * `as`, `core`, `data`, `fsize`, `memlock`, `msgqueue`, `rss`, `stack` in bytes or as a size;
+   * `cpu` in seconds, `rttime` in microseconds; `locks`, `nice`, `nofile`, `nproc`, `rtprio`,
+   * `sigpending` as numbers. Default: this process's limits.
+   */
+  readonly limits?: Limits | undefined;
+}
+
+export const LIMITS: Control<LimitOptions> = { names: ['limits'], prepare };
+
+const NAMES = Object.keys(RESOURCES) as Resource[];
+const IN_BYTES: ReadonlySet<Resource> = new Set([
+  'as',
+  'core',
+  'data',
+  'fsize',
+  'memlock',
+  'msgqueue',
+  'rss',
+  'stack',
+]);
+
+function prepare({ limits = {} }: LimitOptions): Contribution | null {
+  validateObject(limits, 'options.limits');
+  validateOptionNames(limits, NAMES, 'options.limits');
+  const steps: Step[] = [];
+  for (const resource of NAMES) {
+    const value = limits[resource];
+    if (value !== undefined) steps.push(limitStep(resource, value));
+  }
+  return steps.length === 0 ? null : { steps: { limits: steps } };
+}
+
+function limitStep(resource: Resource, value: LimitValue | LimitPair): LimitStep {
+  const name = `options.limits.${resource}`;
+  if (typeof value !== 'object') {
+    const limit = limitOf(resource, value, name);
+    return { type: 'limit', resource, soft: limit, hard: limit };
+  }
+  validateObject(value, name);
+  validateOptionNames(value, ['soft', 'hard'], name);
+  if (value.soft === undefined && value.hard === undefined) {
+    throw invalidArgValue(name, value, 'must have soft or hard in it');
+  }
+  const soft = value.soft === undefined ? null : limitOf(resource, value.soft, `${name}.soft`);
+  const hard = value.hard === undefined ? null : limitOf(resource, value.hard, `${name}.hard`);
+  if (soft !== null && hard !== null && amount(soft) > amount(hard)) {
+    throw invalidArgValue(`${name}.soft`, value.soft, `must not be above hard, ${value.hard}`);
+  }
+  return { type: 'limit', resource, soft, hard };
+}
+
+function limitOf(resource: Resource, value: LimitValue, name: string): Limit {
+  if (value === 'unlimited') return value;
+  if (IN_BYTES.has(resource)) return sizeInBytes(value, name);
+  if (typeof value === 'string') {
+    throw invalidArgType(name, "of type number or 'unlimited'", value);
+  }
+  validateInteger(value, name, 0);
+  return value;
+}
+
+function amount(limit: Limit): number {
+  return limit === 'unlimited' ? Infinity : limit;
+}
