@@ -15,8 +15,13 @@ export const ENOMEM = 12;
 export const EACCES = 13;
 export const ENOTDIR = 20;
 export const EINVAL = 22;
+export const ENFILE = 23;
+export const EMFILE = 24;
 export const ETXTBSY = 26;
 export const ENOSYS = 38;
+export const ENOPKG = 65;
+export const ELIBBAD = 80;
+export const EUSERS = 87;
 export const ENOBUFS = 105;
 export const ETIMEDOUT = 110;
 

@@ -5,7 +5,7 @@ import { LaunchError, type LaunchFailure } from '../errors.js';
 import type { Executor } from '../launch/executor.js';
 import type { Launched } from '../launch/launcher.js';
 import type { Environment } from '../launch/vectors.js';
-import { ENOSYS } from '../plan/constants.js';
+import { EMFILE, ENFILE, ENOSYS } from '../plan/constants.js';
 import { type Engine, engine } from './engine.js';
 import type { Exit } from './exit.js';
 import { findCandidates } from './lookup.js';
@@ -114,9 +114,12 @@ export class ProcessHandle extends AsyncResource {
     } finally {
       if (stdio !== undefined) {
         closeAll(current.kernel, stdio.theirs);
-        // Also after a failure: the child's streams are there in any case, and end at once.
+        // Also after a failure: the child's streams are there in any case, and end at once. Only
+        // where there are no descriptors left Node makes no streams, and nobody would close these.
+        const errno = this.failure?.errno;
+        const streams = errno !== EMFILE && errno !== ENFILE;
         for (const { fd, handle } of stdio.ours) {
-          if (handle?.open(fd) !== 0) closeAll(current.kernel, [fd]);
+          if (!streams || handle?.open(fd) !== 0) closeAll(current.kernel, [fd]);
         }
       }
     }

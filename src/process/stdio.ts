@@ -2,7 +2,6 @@ import { LaunchError } from '../errors.js';
 import type { Kernel } from '../launch/kernel.js';
 import {
   AF_UNIX,
-  EBADF,
   F_DUPFD_CLOEXEC,
   F_GETFL,
   O_CLOEXEC,
@@ -134,6 +133,6 @@ export function aboveStandard(kernel: Kernel, fd: number): number {
 /** Status flags of a descriptor, which must be open. */
 function statusFlags(kernel: Kernel, fd: number): number {
   const flags = kernel.call('fcntl', fd, F_GETFL);
-  if (flags < 0) throw new LaunchError({ errno: EBADF, syscall: 'fcntl', step: 'stdio', fd });
+  if (flags < 0) throw new LaunchError({ errno: -flags, syscall: 'fcntl', step: 'stdio', fd });
   return flags;
 }

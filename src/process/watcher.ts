@@ -5,8 +5,8 @@ import { tableWord } from '../launch/binding.js';
 import type { Kernel } from '../launch/kernel.js';
 import type { WatchSet } from '../launch/launcher.js';
 import { LoadedProgram } from '../launch/loaded-program.js';
+import { failureOf } from '../launch/start.js';
 import {
-  EAGAIN,
   ENOMEM,
   EPOLL_CLOEXEC,
   EPOLL_CTL_ADD,
@@ -19,7 +19,7 @@ import {
 } from '../plan/constants.js';
 import { ProgramBuilder } from '../program/builder.js';
 import type { Place } from '../program/instruction.js';
-import { layoutOf, link, offsetOf } from '../program/link.js';
+import { instructionAt, layoutOf, link, offsetOf } from '../program/link.js';
 import { aboveStandard } from './stdio.js';
 import { joinProgram, RECORD, RECORD_WORDS, waiterProgram } from './waiter-program.js';
 
@@ -147,11 +147,17 @@ export class Watcher implements WatchSet {
         for (const fd of ready) this.#handlers.get(fd)?.();
       }
     } finally {
-      // The waiter has been told to report this set once.
-      const event = this.#event(EPOLLIN | EPOLLONESHOT, this.#record);
-      kernel.call('epoll_ctl', this.#waiterEpoll, EPOLL_CTL_MOD, this.epoll, event);
+      // A thread that the waiter does not report any more would never hear of its children.
+      if (!this.#rearm()) this.checkNowAndThen(() => this.#rearm());
     }
     return true;
+  }
+
+  /** Has the waiter, which has been told to do so once, report this set again. */
+  #rearm(): boolean {
+    const event = this.#event(EPOLLIN | EPOLLONESHOT, this.#record);
+    const { epoll } = this;
+    return this.#kernel.call('epoll_ctl', this.#waiterEpoll, EPOLL_CTL_MOD, epoll, event) === 0;
   }
 
   #check(): void {
@@ -183,7 +189,7 @@ function join(kernel: Kernel, record: number, set: number, pipe: number): number
   kernel.copyOut(bytes, address);
   const inWaiter = (place: Place): number => address + offsetOf(place, layout, wordSize);
 
-  const { program, epoll, started, failure } = joinProgram(machine, {
+  const { program, epoll, started, failure, created } = joinProgram(machine, {
     lock: tableWord(kernel.binding, 'lock'),
     waiter: tableWord(kernel.binding, 'waiter'),
     run: functions.get('run') as number,
@@ -198,13 +204,15 @@ function join(kernel: Kernel, record: number, set: number, pipe: number): number
   const { memory } = loaded;
   if (memory.word(loaded.at(started)) === 0) kernel.callFunction('free', address);
   const at = loaded.at(failure);
-  const errno = memory.word(at) === 0 ? 0 : -memory.signedWord(at + wordSize);
-  const waiterEpoll = memory.signedWord(loaded.at(epoll));
-  if (errno !== 0 || waiterEpoll < 0) {
-    const syscall = errno === 0 ? 'pthread_create' : 'epoll_ctl';
-    throw new LaunchError({ errno: errno || EAGAIN, syscall, step: 'start waiter' });
+  const failed = instructionAt(program, wordSize, memory.address, memory.word(at));
+  if (failed !== undefined) {
+    throw new LaunchError(failureOf(failed.name, failed.step, memory.signedWord(at + wordSize)));
   }
-  return waiterEpoll;
+  const errno = memory.int32(loaded.at(created));
+  if (errno !== 0) {
+    throw new LaunchError({ errno, syscall: 'pthread_create', step: 'start waiter' });
+  }
+  return memory.signedWord(loaded.at(epoll));
 }
 
 function must(result: number, syscall: string): number {
