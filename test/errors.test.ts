@@ -6,6 +6,7 @@ test('error numbers have names, also those that libuv does not know', () => {
   assert.equal(errnoCode(2), 'ENOENT');
   assert.equal(errnoCode(8), 'ENOEXEC');
   assert.equal(errnoCode(10), 'ECHILD');
+  assert.equal(errnoCode(87), 'EUSERS');
   assert.equal(errnoCode(4000), 'E4000');
 });
 

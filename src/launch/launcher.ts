@@ -260,6 +260,9 @@ export class Launcher {
     if (outcome === 0) return { pid, pidfd, pending: null };
     this.#end(pidfd);
     this.#watch.release(pidfd);
+    if (outcome < 0) {
+      throw new LaunchError({ errno: -outcome, syscall: 'read', step: 'error pipe' });
+    }
     throw new LaunchError(explain(address, result));
   }
 

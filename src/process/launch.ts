@@ -147,7 +147,7 @@ function launchSteps(
 ): Step[] {
   const descriptors: Step[] = [];
   const directory: Step[] = [];
-  const standard = [0, 1, 2].filter((fd) => kernel.call('fcntl', fd, F_GETFD) >= 0);
+  const standard = [0, 1, 2].filter((fd) => descriptorFlags(kernel, fd) !== null);
   // Node marks its own 0 to 2 close-on-exec; a duplicate on the same number is not.
   if (!closeOthers) {
     for (const fd of standard) descriptors.push({ type: 'dup2', from: fd, to: fd });
@@ -171,8 +171,8 @@ function launchSteps(
   const used = inOrder(asked, { descriptors: actions, directory });
   const closeOnExec: number[] = [];
   for (const fd of followDescriptors(used, standard).sources) {
-    const flags = kernel.call('fcntl', fd, F_GETFD);
-    if (flags < 0) {
+    const flags = descriptorFlags(kernel, fd);
+    if (flags === null) {
       throw new LaunchError({ errno: EBADF, syscall: 'fcntl', step: 'descriptors', fd });
     }
     if (flags & FD_CLOEXEC && !open.has(fd)) closeOnExec.push(fd);
@@ -185,9 +185,20 @@ function launchSteps(
   return inOrder({ descriptors, directory, mask }, asked);
 }
 
+/** Flags of a descriptor; null if it is not open. */
+function descriptorFlags(kernel: Kernel, fd: number): number | null {
+  const flags = kernel.call('fcntl', fd, F_GETFD);
+  if (flags >= 0) return flags;
+  if (flags === -EBADF) return null;
+  throw new LaunchError({ errno: -flags, syscall: 'fcntl', step: 'descriptors', fd });
+}
+
 function currentMask(kernel: Kernel): SignalSet {
-  kernel.call('rt_sigprocmask', SIG_BLOCK, 0, kernel.scratchAddress, 8);
-  const { memory, scratchAt } = kernel;
+  const { memory, scratchAt, scratchAddress } = kernel;
+  const result = kernel.call('rt_sigprocmask', SIG_BLOCK, 0, scratchAddress, 8);
+  if (result < 0) {
+    throw new LaunchError({ errno: -result, syscall: 'rt_sigprocmask', step: 'signalMask' });
+  }
   return [memory.int32(scratchAt) >>> 0, memory.int32(scratchAt + 4) >>> 0];
 }
 

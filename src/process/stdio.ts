@@ -3,7 +3,6 @@ import type { InFlight } from '../launch/in-flight.js';
 import type { Kernel } from '../launch/kernel.js';
 import {
   AF_UNIX,
-  EBADF,
   F_DUPFD_CLOEXEC,
   F_GETFL,
   O_CLOEXEC,
@@ -135,6 +134,6 @@ export function aboveStandard(inFlight: InFlight, fd: number): number {
 /** Status flags of a descriptor, which must be open. */
 function statusFlags(kernel: Kernel, fd: number): number {
   const flags = kernel.call('fcntl', fd, F_GETFL);
-  if (flags < 0) throw new LaunchError({ errno: EBADF, syscall: 'fcntl', step: 'stdio', fd });
+  if (flags < 0) throw new LaunchError({ errno: -flags, syscall: 'fcntl', step: 'stdio', fd });
   return flags;
 }

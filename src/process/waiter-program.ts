@@ -154,8 +154,10 @@ export interface JoinProgram {
   readonly epoll: Place;
   /** Whether the given waiter program is in use now: 1 or 0. */
   readonly started: Place;
-  /** The record of a failure; 0 if there was none. */
+  /** The record of a failed system call; 0 if there was none. */
   readonly failure: Place;
+  /** What pthread_create(3) gave: 0, or an error number. */
+  readonly created: Place;
 }
 
 /**
@@ -218,7 +220,8 @@ export function joinProgram(machine: Machine, site: JoinSite): JoinProgram {
   b.place(out);
   b.call('pthread_mutex_unlock', [site.lock]);
   b.halt();
-  return { program: b.build(), epoll, started, failure: b.wordOf(out.index, WORD.failedAt) };
+  const failure = b.wordOf(out.index, WORD.failedAt);
+  return { program: b.build(), epoll, started, failure, created: result };
 }
 
 function allSignalsBut(signals: readonly number[]): Uint8Array {

@@ -6,8 +6,8 @@ import type { InFlight } from '../launch/in-flight.js';
 import type { Kernel } from '../launch/kernel.js';
 import type { WatchSet } from '../launch/launcher.js';
 import { LoadedProgram } from '../launch/loaded-program.js';
+import { failureOf } from '../launch/start.js';
 import {
-  EAGAIN,
   EPOLL_CLOEXEC,
   EPOLL_CTL_ADD,
   EPOLL_CTL_DEL,
@@ -19,7 +19,7 @@ import {
 } from '../plan/constants.js';
 import { ProgramBuilder } from '../program/builder.js';
 import { type Place, WORD } from '../program/instruction.js';
-import { layoutOf, link, offsetOf } from '../program/link.js';
+import { instructionAt, layoutOf, link, offsetOf } from '../program/link.js';
 import { aboveStandard } from './stdio.js';
 import { joinProgram, RECORD, RECORD_WORDS, waiterProgram } from './waiter-program.js';
 
@@ -174,11 +174,17 @@ export class Watcher implements WatchSet {
         for (const fd of ready) this.#handlers.get(fd)?.();
       }
     } finally {
-      // The waiter has been told to report this set once.
-      const event = this.#event(EPOLLIN | EPOLLONESHOT, this.#record);
-      kernel.call('epoll_ctl', this.#waiterEpoll, EPOLL_CTL_MOD, this.epoll, event);
+      // A thread that the waiter does not report any more would never hear of its children.
+      if (!this.#rearm()) this.checkNowAndThen(() => this.#rearm());
     }
     return true;
+  }
+
+  /** Has the waiter, which has been told to do so once, report this set again. */
+  #rearm(): boolean {
+    const event = this.#event(EPOLLIN | EPOLLONESHOT, this.#record);
+    const { epoll } = this;
+    return this.#kernel.call('epoll_ctl', this.#waiterEpoll, EPOLL_CTL_MOD, epoll, event) === 0;
   }
 
   #check(): void {
@@ -211,7 +217,7 @@ function join(inFlight: InFlight, record: number, set: number, pipe: number): nu
   kernel.copyOut(bytes, address);
   const inWaiter = (place: Place): number => address + offsetOf(place, layout, wordSize);
 
-  const { program, epoll, started, failure } = joinProgram(machine, {
+  const { program, epoll, started, failure, created } = joinProgram(machine, {
     lock: tableWord(kernel.binding, 'lock'),
     waiter: tableWord(kernel.binding, 'waiter'),
     run: functions.get('run') as number,
@@ -230,16 +236,18 @@ function join(inFlight: InFlight, record: number, set: number, pipe: number): nu
   if (memory.word(loaded.at(started)) === 0) inFlight.free(address);
   else inFlight.memoryLanded(address);
   const at = loaded.at(failure);
-  const errno = memory.word(at) === 0 ? 0 : -memory.signedWord(at + wordSize);
-  const waiterEpoll = memory.signedWord(loaded.at(epoll));
-  if (errno !== 0 || waiterEpoll < 0) {
-    inFlight.free(record);
-    const syscall = errno === 0 ? 'pthread_create' : 'epoll_ctl';
-    throw new LaunchError({ errno: errno || EAGAIN, syscall, step: 'start waiter' });
+  const failed = instructionAt(program, wordSize, memory.address, memory.word(at));
+  const errno = memory.int32(loaded.at(created));
+  if (failed !== undefined || errno !== 0) inFlight.free(record);
+  if (failed !== undefined) {
+    throw new LaunchError(failureOf(failed.name, failed.step, memory.signedWord(at + wordSize)));
+  }
+  if (errno !== 0) {
+    throw new LaunchError({ errno, syscall: 'pthread_create', step: 'start waiter' });
   }
   inFlight.memoryLanded(record);
   for (const fd of [set, pipe]) inFlight.landed(fd);
-  return waiterEpoll;
+  return memory.signedWord(loaded.at(epoll));
 }
 
 function must(result: number, syscall: string): number {

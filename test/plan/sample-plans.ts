@@ -1,0 +1,132 @@
+import { O_NONBLOCK, O_RDWR } from '../../src/plan/constants.js';
+import { ALL_SIGNALS, type Exec, NO_SIGNALS, type Plan, type Step } from '../../src/plan/plan.js';
+
+/** What sample plans work on: paths, and open descriptors of this process. */
+export interface SampleFiles {
+  /** A program that ends with 0. */
+  readonly target: string;
+  /** A script without an interpreter line, which ends with 0. */
+  readonly script: string;
+  /**
+   * A folder without a file `missing`, and with a file `cgroup.procs`, which takes what is written
+   * as that of a control group does.
+   */
+  readonly folder: string;
+  readonly folderDescriptor: number;
+  /** Descriptors to give away: of a file, and of /dev/null. */
+  readonly descriptors: readonly [number, number];
+  /** A terminal that is nobody's controlling one. */
+  readonly terminal: string;
+}
+
+/**
+ * Plans that succeed, so that tests can go through all of their steps. What they open must not come
+ * out in its place at once, so that it is moved there: not the lowest descriptor that is free.
+ */
+export interface SamplePlan {
+  readonly name: string;
+  readonly plan: (files: SampleFiles) => Plan;
+  /** Works only as root. */
+  readonly root?: boolean;
+}
+
+const simple = ({ target }: SampleFiles): Exec => ({
+  candidates: [target],
+  file: target,
+  shellFallback: false,
+});
+
+/**
+ * One list for all: every kind of step occurs in it (sample-plans.test.ts), and the fault matrix
+ * makes each system call of each plan fail.
+ */
+export const SAMPLE_PLANS: readonly SamplePlan[] = [
+  {
+    name: 'spawn',
+    plan: (files) => {
+      const [first, second] = files.descriptors;
+      const steps: Step[] = [
+        { type: 'signalDefaults', signals: ALL_SIGNALS },
+        { type: 'setsid' },
+        {
+          // A swap, another copy, and holes.
+          type: 'descriptors',
+          map: new Map([
+            [first, second],
+            [second, first],
+            [2, second],
+          ]),
+        },
+        { type: 'open', fd: 1, path: '/dev/null', flags: O_RDWR },
+        { type: 'statusFlags', fd: 1, flags: O_NONBLOCK },
+        { type: 'chdir', path: files.folder },
+        { type: 'signalMask', signals: NO_SIGNALS },
+      ];
+      const candidates = [`${files.folder}/missing`, files.target];
+      return { steps, exec: { candidates, file: 'target', shellFallback: true } };
+    },
+  },
+  {
+    name: 'launch',
+    plan: (files) => {
+      const [first] = files.descriptors;
+      const steps: Step[] = [
+        { type: 'signalDefaults', signals: [1 << 12, 0] },
+        { type: 'setpgid', group: 0 },
+        { type: 'umask', mask: 0o22 },
+        { type: 'dup2', from: first, to: 0 },
+        { type: 'dup2', from: 0, to: 0 },
+        { type: 'open', fd: 5, path: '/dev/null', flags: O_RDWR },
+        { type: 'fchdir', fd: files.folderDescriptor },
+        { type: 'close', fd: files.folderDescriptor },
+        { type: 'closeOnExec', fds: [first] },
+        { type: 'closeAllBut', fds: [0, 2, 5] },
+        { type: 'closeFrom', fd: 4 },
+        { type: 'signalMask', signals: [0, 1] },
+      ];
+      return { steps, exec: simple(files) };
+    },
+  },
+  {
+    name: 'script',
+    plan: ({ script }) => ({
+      steps: [{ type: 'open', fd: 5, path: '/dev/null' }],
+      exec: { candidates: [script], file: script, shellFallback: true },
+    }),
+  },
+  {
+    name: 'cgroup',
+    plan: (files) => ({
+      steps: [{ type: 'joinCgroup', fd: files.folderDescriptor, path: files.folder }],
+      exec: simple(files),
+    }),
+  },
+  {
+    name: 'terminal',
+    plan: (files) => ({
+      steps: [
+        { type: 'setsid' },
+        // Becomes the controlling terminal of the new session.
+        { type: 'open', fd: 5, path: files.terminal, flags: O_RDWR },
+        { type: 'tcsetpgrp', fd: 5 },
+      ],
+      exec: simple(files),
+    }),
+  },
+  {
+    name: 'filter',
+    plan: (files) => ({
+      // One instruction: return SECCOMP_RET_ALLOW.
+      steps: [{ type: 'seccomp', filter: { program: [6, 0, 0, 0, 0, 0, 255, 127] }, log: false }],
+      exec: simple(files),
+    }),
+  },
+  {
+    name: 'credentials',
+    root: true,
+    plan: (files) => ({
+      steps: [{ type: 'dropGroups' }, { type: 'setgid', gid: 1 }, { type: 'setuid', uid: 1 }],
+      exec: simple(files),
+    }),
+  },
+];
