@@ -11,7 +11,14 @@ import { invalidArgType, invalidArgValue, LaunchError } from '../errors.js';
 import { EXECUTORS, type Executor } from '../launch/executor.js';
 import type { Kernel } from '../launch/kernel.js';
 import type { Launched } from '../launch/launcher.js';
-import { EBADF, F_GETFD, FD_CLOEXEC, SIG_BLOCK } from '../plan/constants.js';
+import {
+  EBADF,
+  ENAMETOOLONG,
+  F_GETFD,
+  FD_CLOEXEC,
+  PATH_MAX,
+  SIG_BLOCK,
+} from '../plan/constants.js';
 import {
   ALL_SIGNALS,
   type FileAction,
@@ -20,6 +27,8 @@ import {
   type Step,
 } from '../plan/plan.js';
 import {
+  listOf,
+  ownOptions,
   signalNumber,
   signalSet,
   validateArray,
@@ -72,7 +81,8 @@ export interface LaunchOptions extends ControlOptions {
   readonly executor?: Executor | undefined;
 }
 
-const OPTIONS: readonly (keyof LaunchOptions)[] = [
+/** Names of launch()'s options. */
+export const LAUNCH_OPTIONS: readonly (keyof LaunchOptions)[] = [
   'path',
   'argv',
   'env',
@@ -110,7 +120,11 @@ export interface LaunchedProcess {
  * then there is no process.
  */
 export function launch(options: LaunchOptions): LaunchedProcess {
-  validate(options);
+  validateObject(options, 'options');
+  return launchChecked(checked(ownOptions(options)));
+}
+
+function launchChecked(options: LaunchOptions): LaunchedProcess {
   const { path, argv = [path], search = false, executor } = options;
   const env = environment(options.env, argv);
   const current = engine();
@@ -183,7 +197,7 @@ function launchSteps(kernel: Kernel, options: LaunchOptions, controls: StagedSte
   if (!closeOthers) {
     for (const fd of standard) descriptors.push({ type: 'dup2', from: fd, to: fd });
   }
-  descriptors.push(...actions);
+  for (const action of actions) descriptors.push(action);
   const { sources, open } = followDescriptors(
     inOrder(controls, { descriptors: actions }),
     standard,
@@ -214,13 +228,11 @@ function currentMask(kernel: Kernel): SignalSet {
 }
 
 function validate(options: LaunchOptions): void {
-  validateObject(options, 'options');
-  validateOptionNames(options, OPTIONS);
+  validateOptionNames(options, LAUNCH_OPTIONS);
   const { path, argv, actions, executor } = options;
-  validateCString(path, 'options.path');
+  validatePath(path, 'options.path', 'exec');
   if (path === '') throw invalidArgValue('options.path', path, 'cannot be empty');
   if (argv !== undefined) {
-    validateArray(argv, 'options.argv');
     if (argv.length === 0) throw invalidArgValue('options.argv', argv, 'needs at least argv[0]');
     argv.forEach((argument, i) => {
       validateCString(argument, `options.argv[${i}]`);
@@ -229,7 +241,13 @@ function validate(options: LaunchOptions): void {
   for (const name of ['search', 'setsid', 'closeOthers'] as const) {
     if (options[name] !== undefined) validateBoolean(options[name], `options.${name}`);
   }
-  if (options.env != null) validateObject(options.env, 'options.env');
+  if (options.env != null) {
+    validateObject(options.env, 'options.env');
+    // Each element would be a variable.
+    if (ArrayBuffer.isView(options.env)) {
+      throw invalidArgType('options.env', 'of type object', options.env);
+    }
+  }
   if (options.setpgid !== undefined) {
     validateInteger(options.setpgid, 'options.setpgid', 0, 0x7fffffff);
   }
@@ -246,12 +264,35 @@ function validate(options: LaunchOptions): void {
   if (executor !== undefined && !EXECUTORS.includes(executor)) {
     throw invalidArgValue('options.executor', executor, `must be one of: ${EXECUTORS.join(', ')}`);
   }
-  if (actions !== undefined) {
-    validateArray(actions, 'options.actions');
-    actions.forEach((action, i) => {
-      validateAction(action, `options.actions[${i}]`);
-    });
-  }
+  actions?.forEach((action, i) => {
+    validateAction(action, `options.actions[${i}]`);
+  });
+}
+
+/** Options that are checked, in lists and records that are nobody else's. */
+function checked(given: LaunchOptions): LaunchOptions {
+  const list = (name: 'argv' | 'signalMask' | 'signalDefaults'): unknown =>
+    given[name] === undefined || given[name] === 'all'
+      ? given[name]
+      : listOf(given[name], `options.${name}`);
+  const actions =
+    given.actions === undefined
+      ? undefined
+      : listOf(given.actions, 'options.actions').map((action, i) => {
+          validateObject(action, `options.actions[${i}]`);
+          const { ...own } = action as Record<string, unknown>;
+          if (own.fds !== undefined) own.fds = listOf(own.fds, `options.actions[${i}].fds`);
+          return own;
+        });
+  const options = {
+    ...given,
+    argv: list('argv'),
+    actions,
+    signalMask: list('signalMask'),
+    signalDefaults: list('signalDefaults'),
+  } as LaunchOptions;
+  validate(options);
+  return options;
 }
 
 /** Fields of each file action besides its type; a question mark for those that may be missing. */
@@ -265,6 +306,15 @@ const ACTION_FIELDS: Readonly<Record<FileAction['type'], readonly string[]>> = {
   closeAllBut: ['fds'],
   tcsetpgrp: ['fd'],
 };
+
+/** A path that can be one: the kernel would say the same of it, but it would have to get there. */
+function validatePath(path: unknown, name: string, step: string): void {
+  validateCString(path, name);
+  if (path.length >= PATH_MAX) {
+    const syscall = { open: 'openat', exec: 'execve' }[step] ?? step;
+    throw new LaunchError({ errno: ENAMETOOLONG, syscall, step, path });
+  }
+}
 
 function validateAction(action: unknown, name: string): asserts action is FileAction {
   validateObject(action, name);
@@ -281,7 +331,7 @@ function validateAction(action: unknown, name: string): asserts action is FileAc
     const value = record[field];
     const where = `${name}.${field}`;
     if (value === undefined && fields[i] !== field) continue;
-    if (field === 'path') validateCString(value, where);
+    if (field === 'path') validatePath(value, where, type);
     else if (field === 'fds') {
       validateArray(value, where);
       for (const [n, fd] of value.entries()) validateDescriptor(fd, `${where}[${n}]`);
