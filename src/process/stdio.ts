@@ -3,6 +3,7 @@ import type { InFlight } from '../launch/in-flight.js';
 import type { Kernel } from '../launch/kernel.js';
 import {
   AF_UNIX,
+  EBADF,
   F_DUPFD_CLOEXEC,
   F_GETFL,
   O_CLOEXEC,
@@ -133,7 +134,9 @@ export function aboveStandard(inFlight: InFlight, fd: number): number {
 
 /** Status flags of a descriptor, which must be open. */
 function statusFlags(kernel: Kernel, fd: number): number {
-  const flags = kernel.call('fcntl', fd, F_GETFL);
+  // The kernel would look at 32 bits of any number, and of what is none make 0.
+  const isNumber = Number.isInteger(fd) && fd >= 0 && fd <= 0x7fffffff;
+  const flags = isNumber ? kernel.call('fcntl', fd, F_GETFL) : -EBADF;
   if (flags < 0) throw new LaunchError({ errno: -flags, syscall: 'fcntl', step: 'stdio', fd });
   return flags;
 }

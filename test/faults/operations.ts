@@ -199,7 +199,7 @@ function openCgroup(): number | undefined {
 
 /** Runs a plan with a launcher of its own, whose programs are made while this happens. */
 function planned(
-  { inFlight, watcher }: Engine,
+  { kernel, inFlight, watcher }: Engine,
   given: { readonly plan: Plan; readonly executor: Variant; readonly cgroup?: number },
   unobserved: <T>(act: () => T) => T,
 ): Outcome {
