@@ -27,6 +27,12 @@ type Complain = (difference: string) => void;
 const ELSEWHERE: Readonly<Record<string, { libc: string } | { source: string }>> = {
   AF_UNIX: { libc: 'PF_LOCAL' },
   SOCK_STREAM: { libc: 'SOCK_STREAM+0' },
+  SOCK_DGRAM: { libc: 'SOCK_DGRAM+0' },
+  EFD_CLOEXEC: { libc: 'EFD_CLOEXEC+0' },
+  EFD_NONBLOCK: { libc: 'EFD_NONBLOCK+0' },
+  IFNAMSIZ: { libc: 'IFNAMSIZ' },
+  IFF_UP: { libc: 'IFF_UP+0' },
+  MNT_DETACH: { libc: 'MNT_DETACH+0' },
   SOCK_CLOEXEC: { libc: 'SOCK_CLOEXEC+0' },
   X_OK: { libc: 'X_OK' },
   AF_INET: { libc: 'AF_INET' },
@@ -51,7 +57,12 @@ const YOUNGER =
 const NO_SYSCALLS = new Set(['__NR_syscalls', '__NR_arch_specific_syscall']);
 
 /** Constants whose name in the headers is another. */
-const HEADER_NAMES: Readonly<Record<string, string>> = { SIGNAL_LIMIT: '_NSIG' };
+const HEADER_NAMES: Readonly<Record<string, string>> = {
+  SIGNAL_LIMIT: '_NSIG',
+  // Enumerators: as expressions, for they are no macros.
+  FSCONFIG_SET_STRING: 'FSCONFIG_SET_STRING+0',
+  FSCONFIG_CMD_CREATE: 'FSCONFIG_CMD_CREATE+0',
+};
 
 /** Constants that are this project's own choice. */
 const OWN_CHOICE = new Set(['SEGMENT_ALIGNMENT']);

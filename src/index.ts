@@ -1,6 +1,14 @@
 export type { CgroupOptions, CgroupSize, IoLimit, NewCgroup } from './controls/cgroup.js';
 export type { Cgroup, CgroupUsage } from './controls/cgroup-group.js';
 export type { ControlOptions } from './controls/index.js';
+export type { Mount, MountAttributes } from './controls/mount-options.js';
+export type {
+  JoinedNamespace,
+  Namespaces,
+  TimeNamespace,
+  UtsNamespace,
+} from './controls/namespaces.js';
+export type { Root } from './controls/root.js';
 export type {
   SeccompAction,
   SeccompArgument,
@@ -9,6 +17,7 @@ export type {
   SeccompProgram,
   SeccompRule,
 } from './controls/seccomp.js';
+export type { IdRange, UserNamespace } from './controls/user-namespace.js';
 export { InternalError, LaunchError, UnsupportedError } from './errors.js';
 export type { Executor } from './launch/executor.js';
 export type { FileAction } from './plan/plan.js';

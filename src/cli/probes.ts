@@ -22,6 +22,7 @@ import {
   WNOHANG,
 } from '../plan/constants.js';
 import { LAST_DESCRIPTOR } from '../plan/descriptors.js';
+import { NAMESPACE_PROBES } from './namespace-probes.js';
 import { kernel, Missing, must, tryLaunch } from './trial.js';
 
 /** One thing that the engine needs, or can use. */
@@ -214,6 +215,7 @@ export const PROBES: readonly Probe[] = [
       return 'mounted';
     },
   },
+  ...NAMESPACE_PROBES,
   {
     name: 'seccomp',
     meaning: 'the option seccomp cannot be used, or not all of its actions',

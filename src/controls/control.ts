@@ -8,6 +8,8 @@ export interface Contribution {
   readonly steps: StagedSteps;
   /** Flags of clone(2): new namespaces. */
   readonly cloneFlags?: number;
+  /** The child's paths mean something else than the parent's. */
+  readonly changesRoot?: boolean;
   /** Opens or makes what the launch needs. Throws LaunchError, and leaves nothing behind. */
   readonly acquire?: (launcher: Launcher) => Resource;
 }

@@ -2,14 +2,15 @@ import type { Launcher } from '../launch/launcher.js';
 import { CGROUP, type CgroupOptions } from './cgroup.js';
 import type { Cgroup } from './cgroup-group.js';
 import type { Contribution, Control, Resource } from './control.js';
+import { NAMESPACES, type NamespaceOptions } from './namespaces.js';
 import { SECCOMP, type SeccompOptions } from './seccomp.js';
 import { STAGES, type StagedSteps } from './stages.js';
 
 /** Options by which a process is controlled, and that Node does not have. */
-export interface ControlOptions extends CgroupOptions, SeccompOptions {}
+export interface ControlOptions extends CgroupOptions, NamespaceOptions, SeccompOptions {}
 
 /** In the order in which the steps of one stage run. */
-const CONTROLS: readonly Control<ControlOptions>[] = [CGROUP, SECCOMP];
+const CONTROLS: readonly Control<ControlOptions>[] = [CGROUP, NAMESPACES, SECCOMP];
 
 /** Names of all control options. */
 export const CONTROL_NAMES: readonly (keyof ControlOptions)[] = CONTROLS.flatMap(

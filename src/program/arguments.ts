@@ -12,8 +12,11 @@ export interface ArgumentKind {
   readonly number?: (value: number, args: readonly Operand[]) => string | null;
   /** Writes what the address points to, from there to the end of the data, or gives null. */
   readonly data?: (data: DataView, wordSize: 4 | 8) => string | null;
-  /** The kernel writes there, so that what it held at first says nothing. */
-  readonly out?: boolean;
+  /**
+   * The kernel writes there, so that what it held at first says nothing: so many bytes, or true for
+   * one word.
+   */
+  readonly out?: boolean | number;
 }
 
 /** Names of the constants that begin with `prefix`, by value. */
@@ -110,6 +113,7 @@ const OPEN_FLAGS = new Map([
   [0o2000, 'O_APPEND'],
   [0o4000, 'O_NONBLOCK'],
   [0o2000000, 'O_CLOEXEC'],
+  [0o10000000, 'O_PATH'],
 ]);
 
 /** struct sock_fprog: the length of a filter, then its address. */
@@ -146,6 +150,21 @@ const cloneFlags: ArgumentKind = {
     return [names, signalName].filter((text) => text !== '').join('|') || '0';
   },
 };
+const namespaceFlags = flags(named('CLONE_NEW'));
+const mountFlags = flags(named('MS_'));
+const moveFlags = flags(named('MOVE_MOUNT_'));
+const attributeNames = named('MOUNT_ATTR_', /SIZE/);
+const mountAttributes: ArgumentKind = {
+  data: (data) =>
+    data.byteLength < 8 ? null : `{${flagsText(data.getUint32(0, true), attributeNames)}}`,
+};
+const treeFlags = flags(
+  new Map([
+    ...named('OPEN_TREE_'),
+    ...named('AT_', /FDCWD/),
+    [kernelConstants.O_CLOEXEC, 'O_CLOEXEC'],
+  ]),
+);
 const sealNames = named('F_SEAL_');
 const fcntlArgument: ArgumentKind = {
   number: (value, [, command]) => {
@@ -156,7 +175,9 @@ const fcntlArgument: ArgumentKind = {
 };
 const atFlags = flags(named('AT_', /FDCWD/));
 const epollFlags = flags(named('EPOLL_CLOEXEC'));
-const waitFlags = flags(named('W'));
+const waitFlags = flags(new Map([...named('W'), [kernelConstants.__WALL, '__WALL']]));
+/** siginfo_t. */
+const siginfo: ArgumentKind = { out: 128 };
 
 function openFlagsText(value: number): string {
   return flagsText(value, OPEN_FLAGS, '') === ''
@@ -177,11 +198,21 @@ export const SYSCALL_ARGUMENTS: Readonly<Record<string, readonly ArgumentKind[]>
   execve: [path],
   execveat: [directory, path, plain, plain, atFlags],
   faccessat: [directory, path, flags(named('X_OK'))],
+  eventfd2: [plain, flags(named('EFD_'))],
   fcntl: [plain, choice(named('F_', /^F_SEAL_/)), fcntlArgument],
-  ioctl: [plain, choice(named('TIOC'))],
+  fsconfig: [plain, choice(named('FSCONFIG_')), path, path],
+  fsmount: [plain, flags(named('FSMOUNT_')), flags(attributeNames)],
+  fsopen: [path, flags(named('FSOPEN_'))],
+  ioctl: [plain, choice(new Map([...named('TIOC'), ...named('SIOC')]))],
   kill: [plain, signal],
   memfd_create: [path, flags(named('MFD_'))],
+  mkdirat: [directory, path, octal],
+  mount: [path, path, path, mountFlags, path],
+  mount_setattr: [directory, path, atFlags, mountAttributes],
+  move_mount: [plain, path, directory, path, moveFlags],
+  open_tree: [directory, path, treeFlags],
   openat: [directory, path, openFlags, octal],
+  pivot_root: [path, path],
   pidfd_send_signal: [plain, signal],
   pipe2: [out, flags(OPEN_FLAGS)],
   prctl: [choice(named('PR_')), plain],
@@ -190,7 +221,13 @@ export const SYSCALL_ARGUMENTS: Readonly<Record<string, readonly ArgumentKind[]>
   seccomp: [choice(named('SECCOMP_SET_')), flags(named('SECCOMP_FILTER_FLAG_')), filterProgram],
   rt_sigaction: [signal, sigaction, out],
   rt_sigprocmask: [choice(named('SIG_', /IGN|DFL/)), signalSet, out],
+  rt_sigtimedwait: [signalSet, siginfo],
+  sethostname: [path],
+  setdomainname: [path],
+  setns: [plain, namespaceFlags],
+  symlinkat: [path, directory, path],
   umask: [octal],
-  unshare: [cloneFlags],
-  waitid: [choice(named('P_')), plain, out, waitFlags, out],
+  umount2: [path, flags(named('MNT_'))],
+  unshare: [namespaceFlags],
+  waitid: [choice(named('P_')), plain, siginfo, waitFlags, out],
 };

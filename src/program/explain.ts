@@ -128,7 +128,12 @@ class Explainer {
       if (result !== null && typeof result !== 'number') this.#written.add(keyOf(result));
       if (op !== 'syscall') continue;
       args.forEach((argument, i) => {
-        if (typeof argument !== 'number' && kindOf(name, i).out) this.#written.add(keyOf(argument));
+        const { out = false } = kindOf(name, i);
+        if (typeof argument === 'number' || out === false) return;
+        const bytes = out === true ? 1 : out;
+        for (let at = 0; at < bytes; at += 4) {
+          this.#written.add(keyOf({ ...argument, offset: argument.offset + at }));
+        }
       });
     }
   }

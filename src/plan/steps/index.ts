@@ -3,12 +3,26 @@ import { CREDENTIAL_STEPS, type CredentialStep } from './credentials.js';
 import type { Emitter } from './emitter.js';
 import { FILE_STEPS, type FileStep } from './files.js';
 import type { StepKind, StepKinds } from './kind.js';
+import { MOUNT_STEPS, type MountStep } from './mounts.js';
+import { NAMESPACE_STEPS, type NamespaceStep } from './namespaces.js';
+import { PID_NAMESPACE_STEPS, type PidNamespaceStep } from './pid-namespace.js';
 import { PROCESS_STEPS, type ProcessStep } from './process.js';
 import { SECCOMP_STEPS, type SeccompStep } from './seccomp.js';
 import { SIGNAL_STEPS, type SignalStep } from './signals.js';
+import { USER_NAMESPACE_STEPS, type UserNamespaceStep } from './user-namespace.js';
 
 /** A step of a plan. */
-export type Step = ProcessStep | CgroupStep | FileStep | CredentialStep | SignalStep | SeccompStep;
+export type Step =
+  | ProcessStep
+  | CgroupStep
+  | FileStep
+  | CredentialStep
+  | SignalStep
+  | SeccompStep
+  | NamespaceStep
+  | UserNamespaceStep
+  | PidNamespaceStep
+  | MountStep;
 
 const KINDS: StepKinds<Step> = {
   ...PROCESS_STEPS,
@@ -17,6 +31,10 @@ const KINDS: StepKinds<Step> = {
   ...CREDENTIAL_STEPS,
   ...SIGNAL_STEPS,
   ...SECCOMP_STEPS,
+  ...NAMESPACE_STEPS,
+  ...USER_NAMESPACE_STEPS,
+  ...PID_NAMESPACE_STEPS,
+  ...MOUNT_STEPS,
 };
 
 /** The types of all steps there are. */
