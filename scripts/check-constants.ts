@@ -27,6 +27,12 @@ type Complain = (difference: string) => void;
 const ELSEWHERE: Readonly<Record<string, { libc: string } | { source: string }>> = {
   AF_UNIX: { libc: 'PF_LOCAL' },
   SOCK_STREAM: { libc: 'SOCK_STREAM+0' },
+  SOCK_DGRAM: { libc: 'SOCK_DGRAM+0' },
+  EFD_CLOEXEC: { libc: 'EFD_CLOEXEC+0' },
+  EFD_NONBLOCK: { libc: 'EFD_NONBLOCK+0' },
+  IFNAMSIZ: { libc: 'IFNAMSIZ' },
+  IFF_UP: { libc: 'IFF_UP+0' },
+  MNT_DETACH: { libc: 'MNT_DETACH+0' },
   SOCK_CLOEXEC: { libc: 'SOCK_CLOEXEC+0' },
   X_OK: { libc: 'X_OK' },
   AF_INET: { libc: 'AF_INET' },
@@ -77,6 +83,9 @@ const HEADER_NAMES: Readonly<Record<string, string>> = {
   ),
   IOPRIO_WHO_PROCESS: 'IOPRIO_WHO_PROCESS+0',
   ADDR_NO_RANDOMIZE: 'ADDR_NO_RANDOMIZE+0',
+  // Enumerators: as expressions, for they are no macros.
+  FSCONFIG_SET_STRING: 'FSCONFIG_SET_STRING+0',
+  FSCONFIG_CMD_CREATE: 'FSCONFIG_CMD_CREATE+0',
 };
 
 /** Constants that are this project's own choice. */

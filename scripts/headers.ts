@@ -11,10 +11,14 @@ const KERNEL_HEADERS = [
   ...['linux/poll.h', 'asm/ioctls.h', 'asm/unistd.h', 'asm/siginfo.h', 'linux/stat.h'],
   ...['linux/filter.h', 'linux/seccomp.h', 'linux/audit.h', 'linux/net.h', 'linux/netlink.h'],
   ...['linux/capability.h', 'linux/securebits.h', 'linux/landlock.h', 'linux/magic.h'],
+  ...['linux/mount.h', 'linux/sockios.h'],
 ];
 
 /** Headers of the host's libc, for what the kernel does not export. */
-const LIBC_HEADERS = ['elf.h', 'signal.h', 'sys/socket.h', 'unistd.h'];
+const LIBC_HEADERS = [
+  ...['elf.h', 'signal.h', 'sys/socket.h', 'unistd.h'],
+  ...['sys/eventfd.h', 'sys/mount.h', 'net/if.h'],
+];
 
 /**
  * The kernel's own struct sigaction, which its exported headers have in part only: see

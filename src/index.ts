@@ -22,7 +22,15 @@ export type {
   LandlockShorthand,
 } from './controls/landlock-options.js';
 export type { LimitPair, Limits, LimitValue } from './controls/limits.js';
+export type { Mount, MountAttributes } from './controls/mount-options.js';
+export type {
+  JoinedNamespace,
+  Namespaces,
+  TimeNamespace,
+  UtsNamespace,
+} from './controls/namespaces.js';
 export type { ParentExitOptions } from './controls/parent-exit.js';
+export type { Root } from './controls/root.js';
 export type { IoPriority, Scheduling } from './controls/scheduling.js';
 export type {
   SeccompAction,
@@ -33,6 +41,7 @@ export type {
   SeccompRule,
 } from './controls/seccomp.js';
 export type { SignalList } from './controls/signals.js';
+export type { IdRange, UserNamespace } from './controls/user-namespace.js';
 export { InternalError, LaunchError, UnsupportedError } from './errors.js';
 export type { Executor } from './launch/executor.js';
 export type { FileAction } from './plan/plan.js';

@@ -29,6 +29,7 @@ import {
 
 import { LAST_DESCRIPTOR } from '../plan/descriptors.js';
 import { CONTROL_PROBES } from './control-probes.js';
+import { NAMESPACE_PROBES } from './namespace-probes.js';
 import { kernel, Missing, must, tryLaunch } from './trial.js';
 
 /** One thing that the engine needs, or can use. */
@@ -219,6 +220,7 @@ export const PROBES: readonly Probe[] = [
       return 'mounted';
     },
   },
+  ...NAMESPACE_PROBES,
   {
     name: 'seccomp',
     meaning: 'the option seccomp cannot be used, or not all of its actions',

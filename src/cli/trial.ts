@@ -78,7 +78,7 @@ async function launchTrial(executor: Executor | undefined): Promise<Trial> {
 }
 
 /** The command of a trial launch: the smallest that is there. */
-function trialCommand(): string[] {
+export function trialCommand(): string[] {
   for (const path of ['/bin/true', '/usr/bin/true']) {
     try {
       accessSync(path, constants.X_OK);

@@ -9,6 +9,7 @@ import { LANDLOCK } from './landlock.js';
 import type { LandlockOption } from './landlock-options.js';
 import { LIMITS, type LimitOptions } from './limits.js';
 import { MEMORY, type MemoryOptions } from './memory.js';
+import { NAMESPACES, type NamespaceOptions } from './namespaces.js';
 import { PARENT_EXIT, type ParentExitOptions } from './parent-exit.js';
 import { SCHEDULING, type SchedulingOptions } from './scheduling.js';
 import { SECCOMP, type SeccompOptions } from './seccomp.js';
@@ -24,6 +25,7 @@ export interface ControlOptions
     SchedulingOptions,
     MemoryOptions,
     LimitOptions,
+    NamespaceOptions,
     ExecOptions,
     CredentialOptions,
     LandlockOption,
@@ -38,6 +40,7 @@ const CONTROLS: readonly Control<ControlOptions>[] = [
   SCHEDULING,
   MEMORY,
   LIMITS,
+  NAMESPACES,
   EXEC,
   CREDENTIALS,
   PARENT_EXIT,

@@ -2,6 +2,7 @@ import { invalidArgType } from '../errors.js';
 import { SIGKILL } from '../plan/constants.js';
 import { signalNumber } from '../validate.js';
 import type { Contribution, Control } from './control.js';
+import { hasMonitor, type NamespaceOptions } from './namespaces.js';
 
 export interface ParentExitOptions {
   /**
@@ -18,13 +19,16 @@ export interface ParentExitOptions {
 
 export const PARENT_EXIT: Control<ParentExitOptions> = {
   names: ['killOnParentExit'],
-  prepare({ killOnParentExit: given }): Contribution | null {
+  prepare(options: ParentExitOptions & NamespaceOptions): Contribution | null {
+    const { killOnParentExit: given } = options;
     if (given == null || given === false) return null;
     if (given !== true && typeof given !== 'string') {
       throw invalidArgType('options.killOnParentExit', 'of type boolean or a signal name', given);
     }
     const signal = given === true ? SIGKILL : signalNumber(given);
     const parent = process.pid;
-    return { steps: { restrictions: [{ type: 'parentDeathSignal', signal, parent }] } };
+    const steps = [{ type: 'parentDeathSignal', signal, parent }] as const;
+    // The target ends with its monitor, and has another parent.
+    return { steps: hasMonitor(options) ? { namespaces: steps } : { restrictions: steps } };
   },
 };

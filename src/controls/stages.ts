@@ -13,20 +13,21 @@ export const STAGES = [
   'cgroup',
   /** Priority, affinity, memory: what the parent's privileges or /proc are needed for. */
   'scheduling',
-  /** Namespaces that are joined, or made here, and their id maps. */
+  /** Namespaces that are joined, or made here, with their id maps, host name, loopback, clocks. */
   'namespaces',
+  /**
+   * A pid namespace: this process and the first of the namespace stay behind, and a child goes on.
+   * Its descriptors, its terminal and the proc file system of its namespace are still to come.
+   */
+  'init',
   /** The descriptor table and file actions: paths of the parent's root. */
   'descriptors',
   /** Controlling terminal and foreground group, of a descriptor that the child has. */
   'terminal',
-  /** Mounts, host name, loopback: what the new namespaces contain. */
+  /** Mounts, and the root among them: their sources are of the old one. */
   'mounts',
-  /** pivot_root(2), chroot(2). */
-  'root',
   /** The working directory, in the new root. */
   'directory',
-  /** The first process of a pid namespace stays behind here, and its child goes on. */
-  'init',
   /** Resource limits: behind what needs descriptors, before the right to raise them is gone. */
   'limits',
   /** Groups, ids, capabilities. */

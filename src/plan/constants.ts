@@ -13,6 +13,7 @@ export const ECHILD = 10;
 export const EAGAIN = 11;
 export const ENOMEM = 12;
 export const EACCES = 13;
+export const EEXIST = 17;
 export const ENOTDIR = 20;
 export const EINVAL = 22;
 export const ENFILE = 23;
@@ -31,9 +32,12 @@ export const AT_FDCWD = -100;
 export const AT_EMPTY_PATH = 0x1000;
 export const O_WRONLY = 1;
 export const O_RDWR = 2;
+export const O_CREAT = 0o100;
+export const O_EXCL = 0o200;
 export const O_CLOEXEC = 0x80000;
 export const O_NONBLOCK = 0x800;
 export const O_PATH = 0x200000;
+/** Linux 2.6.39. */
 /** O_TMPFILE without O_DIRECTORY, which has another value on each architecture. Linux 3.11. */
 export const __O_TMPFILE = 0o20000000;
 
@@ -74,14 +78,28 @@ export const CLONE_INTO_CGROUP = 0x200000000;
 export const CLONE_ARGS_SIZE = 88;
 export const CLONE_PIDFD = 0x1000;
 export const CLONE_VFORK = 0x4000;
+/** New namespaces: namespaces(7). CLONE_NEWTIME, Linux 5.6, is for unshare(2) and setns(2) only. */
+export const CLONE_NEWTIME = 0x80;
+export const CLONE_NEWNS = 0x20000;
+export const CLONE_NEWCGROUP = 0x2000000;
+export const CLONE_NEWUTS = 0x4000000;
+export const CLONE_NEWIPC = 0x8000000;
+export const CLONE_NEWUSER = 0x10000000;
+export const CLONE_NEWPID = 0x20000000;
+export const CLONE_NEWNET = 0x40000000;
 
 /** Linux 5.4. */
 export const P_PIDFD = 3;
+export const P_PID = 1;
 export const WNOHANG = 1;
 export const WEXITED = 4;
+/** Also children whose end is told by no signal. */
+export const __WALL = 0x40000000;
 /** Values of si_code for SIGCHLD. */
 export const CLD_EXITED = 1;
 export const CLD_DUMPED = 3;
+/** si_code of a signal that the kernel sends of its own accord: of a terminal, say. */
+export const SI_KERNEL = 0x80;
 
 export const EPOLL_CLOEXEC = 0x80000;
 export const EPOLL_CTL_ADD = 1;
@@ -156,9 +174,12 @@ export const PR_SET_TIMERSLACK = 29;
 export const PR_SET_THP_DISABLE = 41;
 export const PR_GET_THP_DISABLE = 42;
 export const TIOCSCTTY = 0x540e;
+export const PR_GET_DUMPABLE = 3;
+export const PR_SET_DUMPABLE = 4;
 export const TIOCSPGRP = 0x5410;
 export const AF_UNIX = 1;
 export const SOCK_STREAM = 1;
+export const SOCK_DGRAM = 2;
 export const SOCK_CLOEXEC = 0x80000;
 export const X_OK = 1;
 
@@ -240,14 +261,7 @@ export const CLONE_FS = 0x200;
 export const CLONE_FILES = 0x400;
 export const CLONE_SIGHAND = 0x800;
 export const CLONE_THREAD = 0x10000;
-export const CLONE_NEWNS = 0x20000;
 export const CLONE_SYSVSEM = 0x40000;
-export const CLONE_NEWCGROUP = 0x02000000;
-export const CLONE_NEWUTS = 0x04000000;
-export const CLONE_NEWIPC = 0x08000000;
-export const CLONE_NEWUSER = 0x10000000;
-export const CLONE_NEWPID = 0x20000000;
-export const CLONE_NEWNET = 0x40000000;
 /** The layout of capget(2) and capset(2) with 64 bits a set. */
 export const _LINUX_CAPABILITY_VERSION_3 = 0x20080522;
 /** capabilities(7); the last one is Linux 5.9. */
@@ -330,3 +344,33 @@ export const LANDLOCK_SCOPE_SIGNAL = 2;
 export const LANDLOCK_RESTRICT_SELF_LOG_SAME_EXEC_OFF = 1;
 export const LANDLOCK_RESTRICT_SELF_LOG_NEW_EXEC_ON = 2;
 export const LANDLOCK_RESTRICT_SELF_LOG_SUBDOMAINS_OFF = 4;
+export const EFD_CLOEXEC = 0x80000;
+export const EFD_NONBLOCK = 0x800;
+
+/** netdevice(7). */
+export const IFNAMSIZ = 16;
+export const IFF_UP = 1;
+export const SIOCSIFFLAGS = 0x8914;
+
+/** mount(2), umount(2). */
+export const MS_NOSUID = 2;
+export const MS_NODEV = 4;
+export const MS_NOEXEC = 8;
+export const MS_REC = 0x4000;
+export const MS_PRIVATE = 0x40000;
+export const MNT_DETACH = 2;
+/** open_tree(2), move_mount(2), fsopen(2): Linux 5.2. */
+export const OPEN_TREE_CLONE = 1;
+export const AT_RECURSIVE = 0x8000;
+export const MOVE_MOUNT_F_EMPTY_PATH = 4;
+export const MOVE_MOUNT_T_SYMLINKS = 0x10;
+export const FSOPEN_CLOEXEC = 1;
+export const FSMOUNT_CLOEXEC = 1;
+export const FSCONFIG_SET_STRING = 1;
+export const FSCONFIG_CMD_CREATE = 6;
+/** mount_setattr(2): Linux 5.12. */
+export const MOUNT_ATTR_RDONLY = 1;
+export const MOUNT_ATTR_NOSUID = 2;
+export const MOUNT_ATTR_NODEV = 4;
+export const MOUNT_ATTR_NOEXEC = 8;
+export const MOUNT_ATTR_SIZE_VER0 = 32;

@@ -149,6 +149,21 @@ const cloneFlags: ArgumentKind = {
     return [names, signalName].filter((text) => text !== '').join('|') || '0';
   },
 };
+const namespaceFlags = flags(named('CLONE_NEW'));
+const mountFlags = flags(named('MS_'));
+const moveFlags = flags(named('MOVE_MOUNT_'));
+const attributeNames = named('MOUNT_ATTR_', /SIZE/);
+const mountAttributes: ArgumentKind = {
+  data: (data) =>
+    data.byteLength < 8 ? null : `{${flagsText(data.getUint32(0, true), attributeNames)}}`,
+};
+const treeFlags = flags(
+  new Map([
+    ...named('OPEN_TREE_'),
+    ...named('AT_', /FDCWD/),
+    [kernelConstants.O_CLOEXEC, 'O_CLOEXEC'],
+  ]),
+);
 const sealNames = named('F_SEAL_');
 const fcntlArgument: ArgumentKind = {
   number: (value, [, command]) => {
@@ -198,7 +213,9 @@ const ioPriority: ArgumentKind = {
 };
 const atFlags = flags(named('AT_', /FDCWD/));
 const epollFlags = flags(named('EPOLL_CLOEXEC'));
-const waitFlags = flags(named('W'));
+const waitFlags = flags(new Map([...named('W'), [kernelConstants.__WALL, '__WALL']]));
+/** siginfo_t. */
+const siginfo: ArgumentKind = { out: true, size: 128 };
 
 const capabilities = named('CAP_');
 const ambientActions = named('PR_CAP_AMBIENT_');
@@ -296,16 +313,26 @@ export const SYSCALL_ARGUMENTS: Readonly<Record<string, readonly ArgumentKind[]>
   execve: [path],
   execveat: [directory, path, plain, plain, atFlags],
   faccessat: [directory, path, flags(named('X_OK'))],
+  eventfd2: [plain, flags(named('EFD_'))],
   fcntl: [plain, choice(named('F_', /^F_SEAL_/)), fcntlArgument],
-  ioctl: [plain, choice(named('TIOC'))],
   ioprio_set: [choice(named('IOPRIO_WHO_')), plain, ioPriority],
+  fsconfig: [plain, choice(named('FSCONFIG_')), path, path],
+  fsmount: [plain, flags(named('FSMOUNT_')), flags(attributeNames)],
+  fsopen: [path, flags(named('FSOPEN_'))],
+  ioctl: [plain, choice(new Map([...named('TIOC'), ...named('SIOC')]))],
   kill: [plain, signal],
   landlock_add_rule: [plain, choice(named('LANDLOCK_RULE_')), ruleAttr],
   landlock_create_ruleset: [rulesetAttr],
   landlock_restrict_self: [plain, flags(named('LANDLOCK_RESTRICT_SELF_'))],
   memfd_create: [path, flags(named('MFD_'))],
+  mkdirat: [directory, path, octal],
+  mount: [path, path, path, mountFlags, path],
+  mount_setattr: [directory, path, atFlags, mountAttributes],
+  move_mount: [plain, path, directory, path, moveFlags],
+  open_tree: [directory, path, treeFlags],
   openat: [directory, path, openFlags, octal],
   personality: [flags(named('ADDR_'))],
+  pivot_root: [path, path],
   pidfd_send_signal: [plain, signal],
   pipe2: [out, flags(OPEN_FLAGS)],
   prctl: [choice(named('PR_', /^PR_CAP_AMBIENT_/)), prctlArgument, ambientCapability],
@@ -319,7 +346,13 @@ export const SYSCALL_ARGUMENTS: Readonly<Record<string, readonly ArgumentKind[]>
   sched_setattr: [plain, schedulingAttributes],
   sched_setscheduler: [plain, policy, schedulingParameter],
   setpriority: [choice(named('PRIO_'))],
+  rt_sigtimedwait: [signalSet, siginfo],
+  sethostname: [path],
+  setdomainname: [path],
+  setns: [plain, namespaceFlags],
+  symlinkat: [path, directory, path],
   umask: [octal],
-  unshare: [cloneFlags],
-  waitid: [choice(named('P_')), plain, out, waitFlags, out],
+  umount2: [path, flags(named('MNT_'))],
+  unshare: [namespaceFlags],
+  waitid: [choice(named('P_')), plain, siginfo, waitFlags, out],
 };

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
+import { MOUNT_ATTR_RDONLY } from '../../src/plan/constants.js';
 import { ALL_SIGNALS, type Exec, NO_SIGNALS, type Step } from '../../src/plan/plan.js';
+import type { Mount } from '../../src/plan/steps/mounts.js';
 import type { Report } from './foreign.js';
 
 const O_WRONLY_CREATE_TRUNCATE = 0o1101;
@@ -38,6 +40,8 @@ export interface Case {
   readonly root?: true;
   /** As of the plan's site. */
   readonly closeRange?: false;
+  /** Of namespaces, which qemu has none of: run where the kernel runs the image. */
+  readonly native?: true;
   /** What must be so on every machine; that all are the same is checked in any case. */
   readonly expect: Expectation;
 }
@@ -75,6 +79,16 @@ const shuffled = (pairs: Readonly<Record<number, number>>): Case => ({
 /** A signal in the hexadecimal mask of /proc. */
 const has = (mask: string | undefined, signal: number): boolean =>
   ((BigInt(`0x${mask}`) >> BigInt(signal - 1)) & 1n) === 1n;
+
+const own: Step = {
+  ...{ type: 'userNamespace', writer: 'self' },
+  ...{ uidMap: `0 ${process.geteuid?.()} 1\n`, gidMap: `0 ${process.getegid?.()} 1\n` },
+};
+const unshare = (kind: 'mount' | 'pid'): Step => ({ type: 'unshare', kind });
+const readOnly = (path: string): Mount & { type: 'bind' } => ({
+  ...{ type: 'bind', source: path, target: path, recursive: true },
+  ...{ attributes: MOUNT_ATTR_RDONLY, optional: true, create: true },
+});
 
 /** What is run on every machine, with files in `folder` and an executable `target`. */
 export function imageCases(folder: string, target: string): readonly Case[] {
@@ -311,8 +325,83 @@ export function imageCases(folder: string, target: string): readonly Case[] {
       exec: { candidates: [inFolder('none'), inFolder('script')], shellFallback: true },
       expect: { written: `${inFolder('script')}\nfirst\n\nthird argument\n` },
     },
+    {
+      title: 'namespaces: ids, names, clocks, pids, mounts, and an empty root',
+      native: true,
+      steps: [
+        own,
+        ...(['mount', 'pid', 'network', 'ipc', 'uts', 'cgroup', 'time'] as const).map(
+          (kind): Step => ({ type: 'unshare', kind }),
+        ),
+        { type: 'privateMounts' },
+        { type: 'hostname', name: 'inner' },
+        { type: 'domainname', name: 'domain' },
+        { type: 'loopback' },
+        { type: 'timeOffsets', offsets: 'boottime 7 5\n' },
+        { type: 'forkIntoPidNamespace', init: true },
+        {
+          type: 'mounts',
+          root: { type: 'tmpfs', options: { mode: '755', size: '65536' }, readOnly: true },
+          mounts: [
+            ...['/usr', '/bin', '/lib', '/lib64', '/none'].map(readOnly),
+            readOnly(folder),
+            // What is written must reach the outside.
+            { ...readOnly(inFolder('directory')), attributes: 0 },
+            {
+              ...{ type: 'filesystem', filesystem: 'proc', target: '/proc' },
+              ...{ flags: 0, options: '', create: true },
+            },
+            { type: 'mkdir', target: '/made/here', mode: 0o700 },
+            { type: 'symlink', target: '/made/link', to: 'here' },
+            { type: 'file', target: '/made/here/file', content: 'content', mode: 0o600 },
+          ],
+        },
+        { type: 'chdir', path: '/made/link' },
+      ],
+      exec: { candidates: [inFolder('look-around')], shellFallback: true },
+      expect: { written: '2\ninner\ncontentboottime            7         5\n' },
+    },
+    {
+      title: 'a user namespace whose maps are written from outside',
+      ...{ native: true, root: true },
+      steps: [
+        {
+          ...{ type: 'userNamespace', writer: 'parent' },
+          ...{ uidMap: '3 100003 1\n', gidMap: '4 100004 1\n', become: { uid: 3, gid: 4 } },
+        },
+      ],
+      expect: reports(({ status }) => {
+        assert.equal(status.Uid, Array(4).fill(100_003).join('\t'));
+        assert.equal(status.Gid, Array(4).fill(100_004).join('\t'));
+      }),
+    },
 
     // Every step that can fail.
+    {
+      title: 'a map from outside fails',
+      ...{ native: true, root: true },
+      steps: [{ type: 'userNamespace', uidMap: '0 0 1\n', gidMap: '0 x 1\n', writer: 'parent' }],
+      expect: fails('gid map: write EINVAL /proc/self/gid_map'),
+    },
+    {
+      title: 'a bind mount fails',
+      native: true,
+      steps: [
+        ...[own, unshare('mount'), unshare('pid'), { type: 'privateMounts' } as const],
+        { type: 'forkIntoPidNamespace', init: true },
+        {
+          ...{ type: 'mounts', root: null },
+          mounts: [{ ...readOnly(inFolder('none')), optional: false }],
+        },
+      ],
+      expect: fails('bind: open_tree ENOENT none'),
+    },
+    {
+      title: 'joining fails',
+      native: true,
+      steps: [{ type: 'joinNamespaces', fd: 3, kinds: ['mount', 'uts'] }],
+      expect: fails('join namespace: setns EINVAL 3'),
+    },
     {
       title: 'setsid fails in a group leader',
       steps: [{ type: 'setpgid', group: 0 }, { type: 'setsid' }],

@@ -15,6 +15,7 @@ import { after, before, describe, test } from 'node:test';
 import type { LaunchFailure } from '../../src/errors.js';
 import { MACHINES, machineFor } from '../../src/machine/index.js';
 import type { Machine } from '../../src/machine/machine.js';
+import { noUserNamespaces } from '../controls/isolated.js';
 import { emulatorFor, idleProgram, missingEmulator, runPlan, writeImage } from './foreign.js';
 import { type Case, FILES, imageCases } from './image-cases.js';
 
@@ -48,6 +49,11 @@ before(() => {
   }
   mkdirSync(join(folder, 'directory'));
   writeFileSync(join(folder, 'script'), 'printf "%s\\n" "$0" "$@" >"$OUT"\n', { mode: 0o755 });
+  writeFileSync(
+    join(folder, 'look-around'),
+    '{ echo $$; cat /proc/sys/kernel/hostname file; tail -1 /proc/self/timens_offsets; } >"$OUT"\n',
+    { mode: 0o755 },
+  );
   writeFileSync(join(folder, 'not-executable'), '', { mode: 0o644 });
 });
 
@@ -70,19 +76,19 @@ async function outcomeOf(machine: Machine, emulator: string, given: Case) {
     steps,
     exec: { candidates: [target], file: 'wanted', shellFallback: false, ...exec },
   };
-  rmSync(join(folder, 'out'), { force: true });
+  rmSync(join(folder, 'directory/out'), { force: true });
   const outcome = await runPlan(machine, emulator, plan, {
     stdio,
     errorPipe: ERROR_PIPE,
     args: ['first', '', 'third argument'],
-    env: { VARIABLE: 'of the test', OUT: join(folder, 'out') },
+    env: { VARIABLE: 'of the test', OUT: join(folder, 'directory/out') },
     before: 'trap "" TTOU WINCH\numask 022',
     folder,
     endsByItself: 'written' in expect,
     closeRange,
   });
   return 'written' in expect
-    ? { ...outcome, out: readFileSync(join(folder, 'out'), 'utf8') }
+    ? { ...outcome, out: readFileSync(join(folder, 'directory/out'), 'utf8') }
     : outcome;
 }
 
@@ -97,7 +103,9 @@ for (const machine of [native, ...others]) {
           ? missingEmulator(machine.name)
           : row.root && !isRoot
             ? 'only root changes credentials'
-            : false;
+            : row.native && emulator !== ''
+              ? 'qemu has no namespaces'
+              : row.native && noUserNamespaces;
       test(row.title, { skip }, async () => {
         const outcome = await outcomeOf(machine, emulator ?? '', row);
         const { expect } = row;

@@ -3,6 +3,8 @@ import { CGROUP_FLAGS } from './cgroup.js';
 import { CREDENTIAL_FLAGS } from './credentials.js';
 import type { FlagGroup, FlagValues } from './flag-group.js';
 import { LANDLOCK_FLAGS } from './landlock.js';
+import { MOUNT_FLAGS } from './mounts.js';
+import { NAMESPACE_FLAGS } from './namespaces.js';
 import { PARENT_EXIT_FLAGS } from './parent-exit.js';
 import { PROCESS_FLAGS } from './process.js';
 import { SECCOMP_FLAGS } from './seccomp.js';
@@ -11,6 +13,8 @@ const GROUPS: readonly FlagGroup[] = [
   CGROUP_FLAGS,
   CREDENTIAL_FLAGS,
   LANDLOCK_FLAGS,
+  MOUNT_FLAGS,
+  NAMESPACE_FLAGS,
   PARENT_EXIT_FLAGS,
   PROCESS_FLAGS,
   SECCOMP_FLAGS,

@@ -5,10 +5,14 @@ import { FILE_STEPS, type FileStep } from './files.js';
 import type { StepKind, StepKinds } from './kind.js';
 import { LANDLOCK_STEPS, type LandlockStep } from './landlock.js';
 import { LIMIT_STEPS, type LimitStep } from './limits.js';
+import { MOUNT_STEPS, type MountStep } from './mounts.js';
+import { NAMESPACE_STEPS, type NamespaceStep } from './namespaces.js';
+import { PID_NAMESPACE_STEPS, type PidNamespaceStep } from './pid-namespace.js';
 import { PROCESS_STEPS, type ProcessStep } from './process.js';
 import { SCHEDULING_STEPS, type SchedulingStep } from './scheduling.js';
 import { SECCOMP_STEPS, type SeccompStep } from './seccomp.js';
 import { SIGNAL_STEPS, type SignalStep } from './signals.js';
+import { USER_NAMESPACE_STEPS, type UserNamespaceStep } from './user-namespace.js';
 
 /** A step of a plan. */
 export type Step =
@@ -17,10 +21,14 @@ export type Step =
   | FileStep
   | LandlockStep
   | LimitStep
+  | MountStep
+  | NamespaceStep
+  | PidNamespaceStep
   | ProcessStep
   | SchedulingStep
   | SeccompStep
-  | SignalStep;
+  | SignalStep
+  | UserNamespaceStep;
 
 const KINDS: StepKinds<Step> = {
   ...CGROUP_STEPS,
@@ -28,10 +36,14 @@ const KINDS: StepKinds<Step> = {
   ...FILE_STEPS,
   ...LANDLOCK_STEPS,
   ...LIMIT_STEPS,
+  ...MOUNT_STEPS,
+  ...NAMESPACE_STEPS,
+  ...PID_NAMESPACE_STEPS,
   ...PROCESS_STEPS,
   ...SCHEDULING_STEPS,
   ...SECCOMP_STEPS,
   ...SIGNAL_STEPS,
+  ...USER_NAMESPACE_STEPS,
 };
 
 /** The types of all steps there are. */

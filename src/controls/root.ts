@@ -1,0 +1,73 @@
+import { invalidArgType, invalidArgValue } from '../errors.js';
+import type { NewRoot } from '../plan/steps/root.js';
+import {
+  validateBoolean,
+  validateCString,
+  validateInteger,
+  validateObject,
+  validateOptionNames,
+} from '../validate.js';
+import { needsLinux } from './kernel-version.js';
+import { sizeInBytes } from './size.js';
+
+/** The root directory of a process. */
+export type Root =
+  | {
+      /** A directory, with all mounts below it. */
+      readonly path: string;
+      /**
+       * `pivotRoot` (default) leaves nothing of the old root in sight: pivot_root(2). `chroot`
+       * needs no mount namespace, and is no fence for who has CAP_SYS_CHROOT: chroot(2).
+       */
+      readonly type?: 'pivotRoot' | 'chroot' | undefined;
+      /** Nothing of it can be written to; mounts are as they say. Default false. */
+      readonly readOnly?: boolean | undefined;
+    }
+  /** An empty file system in memory, in which `mounts` puts what is to be there. */
+  | {
+      readonly type: 'tmpfs';
+      /** Bytes, as a number or with a unit. Default: half of the memory. */
+      readonly size?: number | string | undefined;
+      /** Mode of the directory. Default 0o755. */
+      readonly mode?: number | undefined;
+      /** In the end it cannot be written to; mounts are as they say. Default false. */
+      readonly readOnly?: boolean | undefined;
+    };
+
+const WHERE = 'options.root';
+const TYPES = ['pivotRoot', 'chroot', 'tmpfs'] as const;
+
+export function checkRoot(root: unknown): NewRoot {
+  if (typeof root === 'string') return checkRoot({ path: root });
+  if (typeof root !== 'object') throw invalidArgType(WHERE, 'of type string or object', root);
+  validateObject(root, WHERE);
+  const { type = 'pivotRoot', readOnly = false, ...rest } = root as Record<string, unknown>;
+  if (!isType(type)) {
+    throw invalidArgValue(`${WHERE}.type`, type, `must be one of: ${TYPES.join(', ')}`);
+  }
+  validateBoolean(readOnly, `${WHERE}.readOnly`);
+  if (readOnly) needsLinux('5.12', 'a read-only root');
+  if (type === 'tmpfs') {
+    validateOptionNames(rest, ['size', 'mode', 'type', 'readOnly']);
+    const { size, mode = 0o755 } = rest;
+    validateInteger(mode, `${WHERE}.mode`, 0, 0o7777);
+    const options = {
+      mode: mode.toString(8),
+      ...(size === undefined ? {} : { size: String(sizeInBytes(size, `${WHERE}.size`)) }),
+    };
+    return { type, options, readOnly };
+  }
+  validateOptionNames(rest, ['path', 'type', 'readOnly']);
+  const { path } = rest;
+  validateCString(path, `${WHERE}.path`);
+  if (path === '') throw invalidArgValue(`${WHERE}.path`, path, 'cannot be empty');
+  if (type === 'pivotRoot') return { type, path, readOnly };
+  if (readOnly) {
+    throw invalidArgValue(`${WHERE}.readOnly`, readOnly, 'is only possible with pivotRoot');
+  }
+  return { type, path };
+}
+
+function isType(type: unknown): type is (typeof TYPES)[number] {
+  return (TYPES as readonly unknown[]).includes(type);
+}
