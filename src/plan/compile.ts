@@ -82,7 +82,8 @@ function emitExecDescriptor(
     onError: fail,
     step: { step: 'exec', path, fd },
   });
-  return () => {};
+  // Never reached: nothing follows exit_group(2).
+  return () => b.jump(fail);
 }
 
 /**

@@ -32,6 +32,7 @@ export function runSteps(
   b.syscall('getpid', []);
   b.place(fail);
   b.syscall('exit_group', [b.wordOf(b.position, WORD.failedAt)]);
+  b.jump(fail);
   const program = b.build();
   const base = 0x10000;
   const bytes = new Uint8Array(layoutOf(program, wordSize).size);
