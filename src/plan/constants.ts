@@ -34,6 +34,7 @@ export const O_WRONLY = 1;
 export const O_RDWR = 2;
 export const O_CREAT = 0o100;
 export const O_EXCL = 0o200;
+export const O_NOCTTY = 0o400;
 export const O_CLOEXEC = 0x80000;
 export const O_NONBLOCK = 0x800;
 export const O_PATH = 0x200000;

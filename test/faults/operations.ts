@@ -68,7 +68,9 @@ export function sampleFiles({ kernel }: Engine): SampleFiles {
 /** A program that ends at once. */
 function exitImage(machine: Engine['kernel']['binding']['machine']): Uint8Array {
   const b = new ProgramBuilder(machine.wordSize);
+  const end = b.here();
   b.syscall('exit_group', [0]);
+  b.jump(end);
   const program = b.build();
   const template = imageTemplate(machine);
   const { size } = layoutOf(program, machine.wordSize);

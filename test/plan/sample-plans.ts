@@ -1,4 +1,4 @@
-import { O_NONBLOCK, O_RDWR } from '../../src/plan/constants.js';
+import { O_NOCTTY, O_NONBLOCK, O_RDWR } from '../../src/plan/constants.js';
 import { ALL_SIGNALS, type Exec, NO_SIGNALS, type Plan, type Step } from '../../src/plan/plan.js';
 
 /** What sample plans work on: paths, and open descriptors of this process. */
@@ -118,6 +118,44 @@ export const SAMPLE_PLANS: readonly SamplePlan[] = [
     plan: (files) => ({
       // One instruction: return SECCOMP_RET_ALLOW.
       steps: [{ type: 'seccomp', filter: { program: [6, 0, 0, 0, 0, 0, 255, 127] }, log: false }],
+      exec: simple(files),
+    }),
+  },
+  {
+    name: 'attributes',
+    plan: (files) => ({
+      steps: [
+        { type: 'ignoredSignals', signals: [1 << 12, 0] },
+        { type: 'affinity', cpus: Array.from({ length: 1024 }, (_, cpu) => cpu) },
+        { type: 'scheduler', policy: 'batch', priority: 0, resetOnFork: false },
+        { type: 'nice', value: 19 },
+        { type: 'ioPriority', class: 'idle', level: 0 },
+        { type: 'timerSlack', nanoseconds: 100_000 },
+        { type: 'oomScoreAdjust', value: 1000 },
+        { type: 'transparentHugePages', enabled: false },
+        { type: 'personality', persona: 0x0040000 },
+        { type: 'limit', resource: 'core', soft: 0, hard: null },
+        { type: 'limit', resource: 'locks', soft: 1000, hard: 1000 },
+      ],
+      exec: simple(files),
+    }),
+  },
+  {
+    name: 'controlling terminal',
+    plan: (files) => ({
+      steps: [
+        { type: 'setsid' },
+        { type: 'open', fd: 5, path: files.terminal, flags: O_RDWR | O_NOCTTY },
+        { type: 'controllingTerminal', fd: 5 },
+      ],
+      exec: simple(files),
+    }),
+  },
+  {
+    name: 'deadline',
+    root: true,
+    plan: (files) => ({
+      steps: [{ type: 'deadline', runtime: 1e6, deadline: 1e8, period: 1e8, resetOnFork: false }],
       exec: simple(files),
     }),
   },
