@@ -237,6 +237,7 @@ export function reducedSandbox(checked: CheckedSandbox, reason: string): Sandbox
         `no namespaces: ${reason}`,
         'names, sizes and times of files outside can be seen',
         'other processes can be seen; those that it leaves behind outlive it',
+        'of /proc there is only that of the program itself, not of those that it starts',
         'no /tmp of its own',
         ...missing.map(({ name, kernel }) => `${name} is not denied: that needs Linux ${kernel}`),
       ],
