@@ -6,6 +6,7 @@ import { hold } from './measurements/hold.js';
 import { output } from './measurements/output.js';
 import { peers } from './measurements/peers.js';
 import { pipes } from './measurements/pipes.js';
+import { sandbox } from './measurements/sandbox.js';
 import { serialising } from './measurements/serialising.js';
 import { throughput } from './measurements/throughput.js';
 
@@ -19,5 +20,6 @@ export const MEASUREMENTS: readonly Measurement[] = [
   output,
   forms,
   channel,
+  sandbox,
   peers,
 ];

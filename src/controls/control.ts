@@ -1,5 +1,6 @@
 import type { Launcher } from '../launch/launcher.js';
 import type { Cgroup } from './cgroup-group.js';
+import type { SandboxInForce } from './sandbox.js';
 import type { StagedSteps } from './stages.js';
 
 /** What options ask of a launch. */
@@ -34,6 +35,8 @@ export interface Resource {
   /** The directory of the control group to start in. */
   readonly cgroup?: number | undefined;
   readonly group?: Cgroup | undefined;
+  /** What of a sandbox is in force. */
+  readonly sandbox?: SandboxInForce | undefined;
   /** The launch is over, and its descriptors are needed no more; whatever came of it. */
   launched(): void;
   /** There is no process. */

@@ -11,11 +11,20 @@ import { LIMITS, type LimitOptions } from './limits.js';
 import { MEMORY, type MemoryOptions } from './memory.js';
 import { NAMESPACES, type NamespaceOptions } from './namespaces.js';
 import { PARENT_EXIT, type ParentExitOptions } from './parent-exit.js';
+import {
+  type CheckedSandbox,
+  checkSandbox,
+  fullSandbox,
+  reducedSandbox,
+  type Sandbox,
+  type SandboxInForce,
+  type SandboxOptions,
+} from './sandbox.js';
 import { SCHEDULING, type SchedulingOptions } from './scheduling.js';
 import { SECCOMP, type SeccompOptions } from './seccomp.js';
 import { SESSION, type SessionOptions } from './session.js';
 import { SIGNALS, type SignalOptions } from './signals.js';
-import { STAGES, type StagedSteps } from './stages.js';
+import { inOrder, STAGES, type StagedSteps } from './stages.js';
 
 /** Options by which a process is controlled, and that Node does not have. */
 export interface ControlOptions
@@ -30,7 +39,8 @@ export interface ControlOptions
     CredentialOptions,
     LandlockOption,
     ParentExitOptions,
-    SeccompOptions {}
+    SeccompOptions,
+    SandboxOptions {}
 
 /** In the order in which the steps of one stage run. */
 const CONTROLS: readonly Control<ControlOptions>[] = [
@@ -49,9 +59,10 @@ const CONTROLS: readonly Control<ControlOptions>[] = [
 ];
 
 /** Names of all control options. */
-export const CONTROL_NAMES: readonly (keyof ControlOptions)[] = CONTROLS.flatMap(
-  ({ names }) => names,
-);
+export const CONTROL_NAMES: readonly (keyof ControlOptions)[] = [
+  ...CONTROLS.flatMap(({ names }) => names),
+  'sandbox',
+];
 
 /** What all control options of one launch ask for together. */
 export interface Controls {
@@ -62,6 +73,8 @@ export interface Controls {
   /** The working directory and the program, by descriptor. */
   readonly cwdFd: number | undefined;
   readonly execFd: HeldProgram | undefined;
+  /** What of a sandbox is in force; null where none was asked for, or it is not known yet. */
+  readonly sandbox: SandboxInForce | null;
   /** Equal for equal controls. */
   readonly key: string;
   readonly acquire: readonly NonNullable<Contribution['acquire']>[];
@@ -70,25 +83,101 @@ export interface Controls {
 /** Controls with all that they need: to be told of the launch, and of the process's end. */
 export interface AcquiredControls
   extends Omit<Controls, 'acquire'>,
-    Omit<Resource, 'steps' | 'group'> {
+    Omit<Resource, 'steps' | 'group' | 'sandbox'> {
   /** The control group in which the process is to start, if one was asked for. */
   readonly group: Cgroup | null;
 }
 
 /** Checks control options; undefined if none is set. Throws before anything is started. */
 export function prepareControls(options: ControlOptions): Controls | undefined {
-  const contributions: Contribution[] = [];
   // Read once: what is checked is what is used.
   const given: Record<string, unknown> = { ...options };
   for (const name of CONTROL_NAMES) {
     if (given[name] !== undefined) given[name] = snapshot(given[name], `options.${name}`);
   }
-  options = given;
+  const checked = checkSandbox(given);
+  if (checked === null) return combine(contributionsOf(given), null);
+  const prepare = (sandbox: Sandbox): Contribution[] => prepareSandbox(given, sandbox);
+  if (!checked.bestEffort) return keptSandbox(given, checked, prepare);
+  return combine(
+    [{ steps: {}, changesRoot: true, acquire: (launcher) => weaken(launcher, checked, prepare) }],
+    null,
+  );
+}
+
+/** How many sandboxes are kept. */
+const KEPT = 16;
+const kept = new Map<string, Controls | undefined>();
+
+/**
+ * The controls of a sandbox, kept by all that they depend on, for they take longer to put together
+ * than the kernel does to start a process: options, the user, the directory.
+ */
+function keptSandbox(
+  given: Record<string, unknown>,
+  checked: CheckedSandbox,
+  prepare: (sandbox: Sandbox) => Contribution[],
+): Controls | undefined {
+  const options = CONTROL_NAMES.map((name) => given[name] ?? null);
+  const surroundings = [given.cwd != null, process.cwd(), process.geteuid?.(), process.getegid?.()];
+  const key = JSON.stringify([options, surroundings]);
+  let controls = kept.get(key);
+  if (controls === undefined) {
+    const full = fullSandbox(checked);
+    controls = combine(prepare(full), full.inForce);
+    if (kept.size >= KEPT) kept.clear();
+    kept.set(key, controls);
+  }
+  return controls;
+}
+
+function contributionsOf(options: ControlOptions): Contribution[] {
+  const contributions: Contribution[] = [];
   for (const { names, prepare } of CONTROLS) {
     if (names.every((name) => options[name] === undefined)) continue;
     const contribution = prepare(options);
     if (contribution !== null) contributions.push(contribution);
   }
+  return contributions;
+}
+
+/** Options with a sandbox: they may ask for other limits, and for another filter. */
+function prepareSandbox(
+  given: ControlOptions & { readonly cwd?: unknown },
+  { parts, directory }: Sandbox,
+): Contribution[] {
+  const contributions = contributionsOf({
+    ...given,
+    ...parts,
+    seccomp: given.seccomp ?? parts.seccomp,
+    limits: { ...parts.limits, ...given.limits },
+  });
+  const isPlaced = given.cwd != null || contributions.some(({ cwdFd }) => cwdFd !== undefined);
+  if (directory !== undefined && !isPlaced) {
+    contributions.push({ steps: { directory: [{ type: 'chdir', path: directory }] } });
+  }
+  return contributions;
+}
+
+/** A sandbox of what there is: asks the kernel for namespaces, and goes without if need be. */
+function weaken(
+  launcher: Launcher,
+  checked: CheckedSandbox,
+  prepare: (sandbox: Sandbox) => Contribution[],
+): Resource {
+  const full = fullSandbox(checked);
+  const refusal = launcher.refusalOf(inOrder(merge(prepare(full).map(({ steps }) => steps))));
+  const sandbox = refusal === null ? full : reducedSandbox(checked, refusal);
+  const steps = merge(prepare(sandbox).map((each) => each.steps));
+  const nothing = (): void => {};
+  const { inForce } = sandbox;
+  return { steps, sandbox: inForce, launched: nothing, failed: nothing, ended: nothing };
+}
+
+function combine(
+  contributions: readonly Contribution[],
+  sandbox: SandboxInForce | null,
+): Controls | undefined {
   if (contributions.length === 0) return undefined;
   let cloneFlags = 0;
   for (const contribution of contributions) cloneFlags |= contribution.cloneFlags ?? 0;
@@ -101,6 +190,7 @@ export function prepareControls(options: ControlOptions): Controls | undefined {
     changesRoot: contributions.some(({ changesRoot }) => changesRoot),
     cwdFd,
     execFd,
+    sandbox,
     key: JSON.stringify([cloneFlags, steps, cwdFd, execFd]),
     acquire: contributions.flatMap(({ acquire }) => acquire ?? []),
   };
@@ -129,6 +219,7 @@ export function acquireControls(controls: Controls, launcher: Launcher): Acquire
     execFd: controls.execFd,
     key: more.length === 0 ? controls.key : `${controls.key} ${JSON.stringify(more)}`,
     cgroup: resources.find(({ cgroup }) => cgroup !== undefined)?.cgroup,
+    sandbox: resources.find(({ sandbox }) => sandbox !== undefined)?.sandbox ?? controls.sandbox,
     group: resources.find(({ group }) => group !== undefined)?.group ?? null,
     launched: each('launched'),
     failed: each('failed'),

@@ -1,7 +1,7 @@
 import { alignUp } from '../elf/encode.js';
 import { InternalError, LaunchError, type LaunchFailure } from '../errors.js';
 import { EINTR, ENOSYS, EPERM, P_PIDFD, SIGKILL, WEXITED } from '../plan/constants.js';
-import { imageOnly, type Plan } from '../plan/plan.js';
+import { imageOnly, type Plan, type Step } from '../plan/plan.js';
 import { HEADER, HEADER_WORDS } from '../program/instruction.js';
 import { instructionAt, link } from '../program/link.js';
 import { checkArgumentSize } from './argument-size.js';
@@ -116,6 +116,28 @@ export class Launcher {
   get startsInCgroup(): boolean {
     this.#startsInCgroup ??= canStartInCgroup(this.#kernel);
     return this.#startsInCgroup;
+  }
+
+  /**
+   * Why steps cannot be taken here; null if they can. Tries it, up to an exec that fails: of a
+   * directory.
+   */
+  refusalOf(steps: readonly Step[]): string | null {
+    const exec = { candidates: ['/'], file: '/', shellFallback: false };
+    const request = {
+      plan: { steps, exec },
+      argv: ['/'],
+      env: [],
+      executor: undefined,
+      wait: true,
+    };
+    try {
+      this.#end(this.launch(request).pidfd);
+    } catch (error) {
+      if (!(error instanceof LaunchError)) throw error;
+      return error.step === 'exec' ? null : error.message;
+    }
+    throw new InternalError('a directory was executed');
   }
 
   /** With a new file each time, as long as another thread's child has it open for writing. */

@@ -3,6 +3,7 @@ import { channel } from 'node:diagnostics_channel';
 import { EventEmitter } from 'node:events';
 import type { Readable, Writable } from 'node:stream';
 import type { Cgroup } from '../controls/cgroup-group.js';
+import type { SandboxInForce } from '../controls/sandbox.js';
 import { errnoCode, type LaunchFailure } from '../errors.js';
 import { SIGKILL } from '../plan/constants.js';
 import type { Exit, ResourceUsage } from './exit.js';
@@ -65,6 +66,11 @@ export class ChildProcess extends EventEmitter {
   /** The control group in which the process was started, if one was asked for. */
   get cgroup(): Cgroup | null {
     return this.#handle.group;
+  }
+
+  /** What of a sandbox is in force; null if none was asked for. */
+  get sandbox(): SandboxInForce | null {
+    return this.#handle.sandbox;
   }
 
   /** Node announces the spawn right after its call; here that may be too early to know. */

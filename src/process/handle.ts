@@ -1,6 +1,7 @@
 import { AsyncResource } from 'node:async_hooks';
 import type { Cgroup } from '../controls/cgroup-group.js';
 import { acquireControls, type Controls } from '../controls/index.js';
+import type { SandboxInForce } from '../controls/sandbox.js';
 import { invalidArgValue, LaunchError, type LaunchFailure } from '../errors.js';
 import type { Executor } from '../launch/executor.js';
 import type { Launched } from '../launch/launcher.js';
@@ -106,6 +107,8 @@ export class ProcessHandle extends AsyncResource {
   pending = false;
   /** The control group in which the process was started. */
   group: Cgroup | null = null;
+  /** What of a sandbox is in force. */
+  sandbox: SandboxInForce | null = null;
   /** Whether the options come from our own spawn(), and not from a caller of Node's method. */
   checked = false;
   /** What Node does not hand over. */
@@ -173,6 +176,7 @@ export class ProcessHandle extends AsyncResource {
       controls?.launched();
     }
     this.group = controls?.group ?? null;
+    this.sandbox = controls?.sandbox ?? null;
     this.pid = launched.pid;
     this.pending = launched.pending !== null;
     this.#supervision = new Supervision(current, launched, {

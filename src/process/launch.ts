@@ -7,6 +7,7 @@ import {
   type ControlOptions,
   prepareControls,
 } from '../controls/index.js';
+import type { SandboxInForce } from '../controls/sandbox.js';
 import { inOrder } from '../controls/stages.js';
 import { invalidArgType, invalidArgValue, LaunchError } from '../errors.js';
 import { EXECUTORS, type Executor } from '../launch/executor.js';
@@ -81,6 +82,8 @@ export interface LaunchedProcess {
   readonly pidfd: number;
   /** The control group in which it was started, if one was asked for. */
   readonly cgroup: Cgroup | null;
+  /** What of a sandbox is in force; null if none was asked for. */
+  readonly sandbox: SandboxInForce | null;
   /** Settles when the process has ended. `null` if somebody else reaped it. */
   readonly exited: Promise<Exit | null>;
   /** Sends a signal, default SIGTERM. false if the process has ended. */
@@ -146,6 +149,7 @@ function launchChecked(options: LaunchOptions): LaunchedProcess {
       return supervision.pidfd;
     },
     cgroup: controls?.group ?? null,
+    sandbox: controls?.sandbox ?? null,
     exited,
     kill: (signal = 'SIGTERM') => supervision.kill(signal === 0 ? 0 : signalNumber(signal)) === 0,
     ref: () => supervision.ref(),

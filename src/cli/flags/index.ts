@@ -7,9 +7,11 @@ import { MOUNT_FLAGS } from './mounts.js';
 import { NAMESPACE_FLAGS } from './namespaces.js';
 import { PARENT_EXIT_FLAGS } from './parent-exit.js';
 import { PROCESS_FLAGS } from './process.js';
+import { SANDBOX_FLAGS } from './sandbox.js';
 import { SECCOMP_FLAGS } from './seccomp.js';
 
 const GROUPS: readonly FlagGroup[] = [
+  SANDBOX_FLAGS,
   CGROUP_FLAGS,
   CREDENTIAL_FLAGS,
   LANDLOCK_FLAGS,

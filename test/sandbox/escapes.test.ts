@@ -1,0 +1,232 @@
+import assert from 'node:assert/strict';
+import { createSocket, type Socket } from 'node:dgram';
+import { once } from 'node:events';
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { createServer, type Server } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import {
+  type RunOptions,
+  run,
+  type SandboxSettings,
+  SYSTEM_PATHS,
+  spawn,
+} from '../../src/index.js';
+import { F_SETFD } from '../../src/plan/constants.js';
+import { engine } from '../../src/process/engine.js';
+import { until } from '../process/observe.js';
+import { ESCAPES, type Outside } from './escapes.js';
+
+const isRoot = process.getuid?.() === 0;
+const NOBODY = 65534;
+const base = mkdtempSync(join(tmpdir(), 'safeexec-escape-'));
+const at = (name: string): string => join(base, name);
+const programs = [...SYSTEM_PATHS, dirname(dirname(process.execPath))].filter((path) =>
+  existsSync(path),
+);
+const sandbox: SandboxSettings = { read: [...programs, at('read-only')], write: [at('writable')] };
+
+let outside: Outside;
+const servers: Server[] = [];
+let datagrams: Socket;
+
+async function listening(where: object | string): Promise<Server> {
+  const server = createServer((socket) => socket.destroy());
+  server.on('error', () => {});
+  server.listen(where as object);
+  await once(server, 'listening');
+  servers.push(server);
+  return server;
+}
+
+before(async () => {
+  for (const name of ['outside', 'read-only', 'writable']) mkdirSync(at(name));
+  writeFileSync(at('outside/secret'), 'secret');
+  writeFileSync(at('outside/program'), '#!/bin/sh\n', { mode: 0o755 });
+  writeFileSync(at('read-only/file'), 'content');
+  if (isRoot) {
+    copyFileSync('/usr/bin/id', at('read-only/setuid'));
+    chmodSync(at('read-only/setuid'), 0o4755);
+    // So that a user who is not root meets permissions that would let him.
+    chmodSync(base, 0o755);
+    for (const name of ['outside', 'outside/secret', 'read-only', 'read-only/file', 'writable']) {
+      chmodSync(at(name), 0o777);
+      chownSync(at(name), NOBODY, NOBODY);
+    }
+  }
+  const tcp = await listening({ host: '127.0.0.1', port: 0 });
+  datagrams = createSocket('udp4', (_, { port }) => datagrams.send('pong', port, '127.0.0.1'));
+  datagrams.bind(0, '127.0.0.1');
+  await once(datagrams, 'listening');
+  const abstract = `safeexec-escape-${process.pid}`;
+  await listening({ path: `\0${abstract}` });
+  await listening({ path: at('outside/socket') });
+  chmodSync(at('outside/socket'), 0o777);
+  const fd = openSync(at('outside/secret'), 'r');
+  // As a library that does not know of close-on-exec has it.
+  engine().kernel.call('fcntl', fd, F_SETFD, 0);
+  outside = {
+    secret: at('outside/secret'),
+    folder: at('outside'),
+    readOnly: at('read-only'),
+    writable: at('writable'),
+    datagrams: datagrams.address().port,
+    port: (tcp.address() as { port: number }).port,
+    abstract,
+    socket: at('outside/socket'),
+    pid: process.pid,
+    fd,
+  };
+});
+
+after(() => {
+  for (const server of [...servers, datagrams]) server.close();
+  rmSync(base, { recursive: true });
+});
+
+async function attempt(script: string, options: RunOptions): Promise<string> {
+  const { stdout, stderr } = await run(process.execPath, ['-e', script], {
+    ...options,
+    cwd: '/',
+    reject: false,
+  });
+  return `${stdout}${stderr}`.trim();
+}
+
+describe('what a sandbox refuses, and what would be done without it', { concurrency: 2 }, () => {
+  for (const { name, needs, script } of ESCAPES) {
+    const skip = needs === 'root' && !isRoot && 'it takes root to prepare this';
+    test(name, { skip }, async () => {
+      const text = script(outside);
+      assert.match(await attempt(text, { sandbox }), /^refused/);
+      const bare: RunOptions = needs === 'fd' ? { stdio: inherited() } : {};
+      assert.match(await attempt(text, bare), /escaped/);
+    });
+  }
+
+  test('a set-user-ID program that a user may run', { skip: !isRoot }, async () => {
+    const { stdout } = await asNobody(`
+      const { run } = await import(LIBRARY);
+      for (const sandbox of [${JSON.stringify(sandbox)}, undefined]) {
+        const { stdout } = await run(${JSON.stringify(at('read-only/setuid'))}, ['-u'], { sandbox });
+        console.log(stdout.trim());
+      }`);
+    assert.deepEqual(stdout.trim().split('\n'), [String(NOBODY), '0']);
+  });
+});
+
+/** The descriptor that is to be kept, given on purpose. */
+function inherited(): RunOptions['stdio'] {
+  const stdio: (number | 'pipe' | 'ignore')[] = ['pipe', 'pipe', 'pipe'];
+  while (stdio.length < outside.fd) stdio.push('ignore');
+  return [...stdio, outside.fd];
+}
+
+const library = new URL('../../src/index.js', import.meta.url).href;
+
+/** Runs a module as a user who is nobody, if this is root. */
+function asNobody(code: string) {
+  const ids = isRoot ? { uid: NOBODY, gid: NOBODY } : {};
+  const source = `const LIBRARY = ${JSON.stringify(library)};${code}`;
+  return run(process.execPath, ['--input-type=module', '-e', source], { ...ids, cwd: '/' });
+}
+
+describe('what a sandbox does not let get out of hand', () => {
+  const bomb = `
+    const { spawn } = require('node:child_process');
+    let started = 0, refused = 0;
+    for (let i = 0; i < 40; i++) {
+      const child = spawn('/bin/sleep', ['600'], { stdio: 'ignore' });
+      child.on('error', () => {});
+      if (child.pid === undefined) refused++; else { started++; child.unref(); }
+    }
+    console.log(JSON.stringify({ started, refused }));
+    process.kill(0, 'SIGKILL');`;
+
+  test('processes', async () => {
+    const settings = { ...sandbox, processes: 30 };
+    const limited = await asNobody(`
+      const { run } = await import(LIBRARY);
+      const script = ${JSON.stringify(bomb)};
+      for (const sandbox of [${JSON.stringify(settings)}, undefined]) {
+        const { stdout } = await run(process.execPath, ['-e', script], { sandbox, detached: true, reject: false });
+        console.log(stdout.trim());
+      }`);
+    const [inside, free] = limited.stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    assert.ok(
+      inside.refused > 0 && inside.started > 0 && inside.started < 30,
+      JSON.stringify(inside),
+    );
+    assert.deepEqual(free, { started: 40, refused: 0 });
+  });
+
+  test('memory', async () => {
+    const script = `
+      const all = [];
+      try { for (let i = 0; i < 96; i++) all.push(Buffer.alloc(1 << 23, 1)); console.log('escaped'); }
+      catch (e) { console.log('refused', e.message); }`;
+    const limited = await attempt(script, { sandbox: { ...sandbox, memory: '400MiB' } });
+    assert.match(limited, /refused|out of memory|allocation failed/i);
+    assert.doesNotMatch(limited, /escaped/);
+    assert.match(await attempt(script, {}), /escaped/);
+  });
+
+  test('what is left behind ends with the program', async () => {
+    const script = 'setsid sleep 600 >/dev/null 2>&1 & exit 0';
+    const leftBehind = (marker: string) => pidsOf(marker).length;
+    // The sleep of each has a number of its own, by which it is found.
+    const [inside, bare] = ['612345.1', '612345.2'] as const;
+    const start = (marker: string, options: RunOptions) =>
+      run('sh', ['-c', script.replace('600', marker)], { ...options, stdio: 'ignore' });
+    await start(inside, { sandbox });
+    assert.equal(leftBehind(inside), 0);
+    await start(bare, {});
+    await until('it is there', () => leftBehind(bare) === 1);
+    for (const pid of pidsOf(bare)) process.kill(pid, 'SIGKILL');
+  });
+
+  test('nothing of it outlives the process that started it', async () => {
+    const marker = '612345.3';
+    const parent = spawn(process.execPath, [
+      '--input-type=module',
+      '-e',
+      `const { spawn } = await import(${JSON.stringify(library)});
+       const script = 'setsid sleep ${marker} & echo ready; wait';
+       const child = spawn('sh', ['-c', script], { sandbox: ${JSON.stringify(sandbox)} });
+       child.stdout.pipe(process.stdout);`,
+    ]);
+    await once(parent.stdout as NodeJS.ReadableStream, 'data');
+    await until('it is there', () => pidsOf(marker).length === 1);
+    parent.kill('SIGKILL');
+    await until('it is gone', () => pidsOf(marker).length === 0);
+  });
+});
+
+/** Processes whose command line ends with a word. */
+function pidsOf(word: string): number[] {
+  return readdirSync('/proc')
+    .map(Number)
+    .filter((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/cmdline`, 'latin1').endsWith(`\0${word}\0`);
+      } catch {
+        return false;
+      }
+    });
+}

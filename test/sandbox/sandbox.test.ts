@@ -1,0 +1,231 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { networkInterfaces, tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { after, describe, test } from 'node:test';
+import {
+  launch,
+  run,
+  type SandboxSettings,
+  type SpawnError,
+  SYSTEM_PATHS,
+  spawn,
+  spawnSync,
+} from '../../src/index.js';
+import { resultInNode } from '../fixtures/in-node.js';
+import { traces } from '../process/observe.js';
+
+const folder = realpathSync(mkdtempSync(join(tmpdir(), 'safeexec-sandbox-')));
+mkdirSync(join(folder, 'a/b'), { recursive: true });
+writeFileSync(join(folder, 'a/file'), 'content');
+writeFileSync(join(folder, 'a/b/file'), 'content');
+after(() => rmSync(folder, { recursive: true }));
+
+const shell = (script: string, sandbox: true | SandboxSettings, options = {}) =>
+  run('sh', ['-c', script], { ...options, sandbox, reject: false });
+
+test('what is wrong with a sandbox is said before anything is started', () => {
+  const start = (options: object) => () => launch({ path: '/bin/true', ...options });
+  for (const [options, code, pattern] of [
+    [{ sandbox: 7 }, 'ERR_INVALID_ARG_TYPE', /options\.sandbox/],
+    [{ sandbox: { Read: [] } }, 'ERR_INVALID_ARG_VALUE', /did you mean "read"/],
+    [{ sandbox: { read: '/usr' } }, 'ERR_INVALID_ARG_TYPE', /sandbox\.read/],
+    [{ sandbox: { read: [''] } }, 'ERR_INVALID_ARG_VALUE', /read\[0\]/],
+    [{ sandbox: { read: ['a\0'] } }, 'ERR_INVALID_ARG_VALUE', /null bytes/],
+    [{ sandbox: { write: ['/'] } }, 'ERR_INVALID_ARG_VALUE', /root directory/],
+    [{ sandbox: { net: 1 } }, 'ERR_INVALID_ARG_TYPE', /sandbox\.net/],
+    [{ sandbox: { processes: 0 } }, 'ERR_OUT_OF_RANGE', /sandbox\.processes/],
+    [{ sandbox: { memory: 'much' } }, 'ERR_INVALID_ARG_VALUE', /sandbox\.memory/],
+    [{ sandbox: true, uid: 1 }, 'ERR_INVALID_ARG_VALUE', /decided by `sandbox`/],
+    [{ sandbox: {}, namespaces: {} }, 'ERR_INVALID_ARG_VALUE', /decided by `sandbox`/],
+    [{ sandbox: true, executor: 'direct' }, 'ERR_INVALID_ARG_VALUE', /must be image/],
+  ] as const) {
+    assert.throws(
+      start(options),
+      (error: NodeJS.ErrnoException) => error.code === code && pattern.test(error.message),
+      JSON.stringify(options),
+    );
+  }
+});
+
+test('programs of the system run, and see what they may', async () => {
+  const { stdout, stderr } = await shell('ls /; hostname; ls /proc | grep -c "^[0-9]"; pwd', true);
+  assert.equal(stderr, '');
+  const lines = stdout.trim().split('\n');
+  assert.deepEqual(
+    ['usr', 'proc', 'dev', 'tmp', 'home', 'root', 'var'].map((name) => lines.includes(name)),
+    [true, true, true, true, false, false, false],
+  );
+  // The first process of the namespace, and those of the pipe.
+  assert.ok(Number(lines.at(-2)) <= 4);
+  assert.deepEqual([lines.at(-3), lines.at(-1)], ['sandbox', '/']);
+});
+
+test('what may be read and written, nested either way', async () => {
+  const script = `cd ${folder}; cat a/file a/b/file; echo x > a/new; echo x > a/b/new; ls ${tmpdir()}`;
+  const outer = await shell(script, {
+    read: ['/usr', join(folder, 'a')],
+    write: [join(folder, 'a/b')],
+  });
+  assert.match(outer.stderr, /a\/new: Read-only file system/);
+  assert.match(outer.stdout, /^contentcontent/);
+  assert.equal(readFileSync(join(folder, 'a/b/new'), 'utf8'), 'x\n');
+  const inner = await shell(script, {
+    read: ['/usr', join(folder, 'a/b')],
+    write: [join(folder, 'a')],
+  });
+  assert.match(inner.stderr, /a\/b\/new: Read-only file system/);
+  assert.equal(readFileSync(join(folder, 'a/new'), 'utf8'), 'x\n');
+});
+
+test('the working directory is kept if it can be seen', async () => {
+  const before = process.cwd();
+  process.chdir(join(folder, 'a'));
+  try {
+    assert.equal((await shell('pwd', { read: ['/usr'], write: ['.'] })).stdout, `${folder}/a\n`);
+    assert.equal((await shell('pwd', true)).stdout, '/\n');
+    assert.equal((await shell('pwd', true, { cwd: '/usr' })).stdout, '/usr\n');
+  } finally {
+    process.chdir(before);
+  }
+  const { error } = await shell('pwd', true, { cwd: folder });
+  assert.deepEqual([error?.code, error?.step], ['ENOENT', 'chdir']);
+});
+
+test('all of the files, read-only', async () => {
+  const script = `cat ${process.execPath} | head -c 1 | wc -c; touch /etc/x; touch /tmp/x && ls /tmp`;
+  const { stdout, stderr } = await shell(script, { read: ['/'] });
+  assert.match(stderr, /\/etc\/x'?: Read-only file system/);
+  assert.equal(stdout, '1\nx\n');
+});
+
+test('the network is this machine’s only if that is asked for', async () => {
+  const script = 'cat /proc/net/dev | tail -n +3 | cut -d: -f1 | tr -d " "';
+  assert.equal((await shell(script, true)).stdout, 'lo\n');
+  const names = (await shell(script, { net: true })).stdout.trim().split('\n');
+  for (const name of Object.keys(networkInterfaces())) assert.ok(names.includes(name), name);
+});
+
+test('/tmp has a size, or is not there', async () => {
+  const full = await shell('head -c 2000000 /dev/zero > /tmp/x', { tmp: '1MiB' });
+  assert.match(full.stderr, /No space left/);
+  assert.match((await shell('ls -d /tmp', { tmp: false })).stderr, /No such file/);
+});
+
+test('it has no capabilities, gains no privileges, and dumps no core', async () => {
+  const { stdout } = await shell('cat /proc/self/status /proc/self/limits', true);
+  assert.match(stdout, /^CapEff:\t0{16}$/m);
+  assert.match(stdout, /^CapBnd:\t0{16}$/m);
+  assert.match(stdout, /^NoNewPrivs:\t1$/m);
+  assert.match(stdout, /^Seccomp:\t2$/m);
+  assert.match(stdout, /^Max core file size +0 +0/m);
+  assert.match(stdout, /^Max processes +1024 +1024/m);
+});
+
+test('limits and another filter of one’s own', async () => {
+  const rules = [{ syscalls: ['mkdir', 'mkdirat'], action: { errno: 'EDOM' } }];
+  const { stdout, stderr } = await shell(
+    'grep -E "core|open files" /proc/self/limits; mkdir /tmp/x',
+    true,
+    {
+      limits: { nofile: 77 },
+      seccomp: { base: 'default', rules },
+    },
+  );
+  assert.match(stdout, /^Max core file size +0 /m);
+  assert.match(stdout, /^Max open files +77 +77/m);
+  assert.match(stderr, /Numerical argument out of domain/);
+});
+
+test('all forms have it, and it says what is in force', async () => {
+  const child = spawn('/bin/true', [], { sandbox: true, stdio: 'ignore' });
+  assert.deepEqual(await once(child, 'exit'), [0, null]);
+  assert.ok(child.sandbox?.namespaces.includes('user'));
+  assert.deepEqual([child.sandbox?.seccomp, child.sandbox?.net], [true, false]);
+  assert.ok(child.sandbox?.files.includes('root'));
+  assert.equal(spawn('/bin/true').sandbox, null);
+  const launched = launch({ path: '/bin/true', sandbox: { net: true } });
+  assert.equal(launched.sandbox?.net, true);
+  assert.equal((await launched.exited)?.exitCode, 0);
+  assert.equal(spawnSync('hostname', { sandbox: true, encoding: 'utf8' }).stdout, 'sandbox\n');
+});
+
+test('the exit is the program’s own, and signals reach it', async () => {
+  assert.equal((await shell('exit 7', true)).exitCode, 7);
+  assert.equal((await shell('kill -SEGV $$', true)).signal, 'SIGSEGV');
+  const child = spawn(
+    'sh',
+    ['-c', 'trap "exit 5" TERM; echo ready; while :; do sleep 0.01; done'],
+    {
+      sandbox: true,
+    },
+  );
+  await once(child.stdout as NodeJS.ReadableStream, 'data');
+  child.kill('SIGTERM');
+  assert.deepEqual(await once(child, 'exit'), [5, null]);
+});
+
+test('what fails names its step and its path, and leaves nothing behind', async () => {
+  const before = traces();
+  const start = (sandbox: SandboxSettings, file = '/bin/true') =>
+    new Promise<SpawnError>((resolve, reject) => {
+      const child = spawn(file, [], { sandbox, stdio: 'ignore' });
+      child.on('error', resolve);
+      child.on('exit', () => reject(new Error('it ran')));
+    });
+  const missing = await start({ read: ['/usr', '/no/such/path'] });
+  assert.deepEqual([missing.code, missing.step], ['ENOENT', 'bind']);
+  assert.match(missing.message, /\/no\/such\/path/);
+  const hidden = await start({}, join(folder, 'a/file'));
+  assert.deepEqual([hidden.code, hidden.step], ['ENOENT', 'exec']);
+  assert.deepEqual(traces(), before);
+});
+
+/** Runs code where no namespaces can be made: a filter refuses them. */
+function withoutNamespaces(code: string): unknown {
+  const rules = [{ syscalls: ['unshare'], action: { errno: 'EPERM' } }];
+  const seccomp = { default: 'allow', rules };
+  return resultInNode(`
+    const { stdout } = await run(process.execPath, ['--input-type=module', '-e', ${JSON.stringify(code)}], {
+      seccomp: ${JSON.stringify(seccomp)},
+      env: { ...process.env, LIBRARY: ${JSON.stringify(new URL('../../src/index.js', import.meta.url).href)} },
+    });
+    process.stdout.write(stdout);`);
+}
+
+describe('where there are no namespaces', () => {
+  test('the launch fails, unless the best is good enough', () => {
+    const settings = {
+      read: [...SYSTEM_PATHS, dirname(dirname(process.execPath))],
+      write: [folder],
+    };
+    const result = withoutNamespaces(`
+      const { run, spawn } = await import(process.env.LIBRARY);
+      const existing = (await import('node:fs')).existsSync;
+      const settings = ${JSON.stringify(settings)};
+      settings.read = settings.read.filter(existing);
+      const refused = await run('true', [], { sandbox: settings, reject: false });
+      const sandbox = { ...settings, bestEffort: true };
+      const script = 'touch ${folder}/there; cat /etc/shadow /proc/1/environ; ls ${tmpdir()}; while read -r line; do case $line in NoNew*) echo $line;; esac; done < /proc/self/status';
+      const shell = await run('sh', ['-c', script], { sandbox, reject: false });
+      const connect = "require('node:net').connect(1, '127.0.0.1').on('error', (e) => console.log(e.code))";
+      const node = await run(process.execPath, ['-e', connect], { sandbox, reject: false });
+      const child = spawn('true', { sandbox });
+      console.log(JSON.stringify({
+        refused: [refused.error.code, refused.error.step],
+        stdout: shell.stdout, stderr: shell.stderr,
+        connect: node.stdout.trim(),
+        inForce: child.sandbox,
+      }));`) as Record<string, unknown> & { inForce: { missing: string[]; namespaces: string[] } };
+    assert.deepEqual(result.refused, ['EPERM', 'user namespace']);
+    assert.match(String(result.stdout), /NoNewPrivs:\s1/);
+    assert.match(String(result.stderr), /shadow.*Permission denied/);
+    assert.match(String(result.stderr), /environ.*Permission denied/);
+    assert.match(String(result.stderr), /ls: .*Permission denied/);
+    assert.equal(result.connect, 'EACCES');
+    assert.ok(realpathSync(join(folder, 'there')));
+    assert.deepEqual(result.inForce.namespaces, []);
+    assert.match(result.inForce.missing.join(), /no namespaces: .*EPERM/);
+  });
+});
