@@ -24,7 +24,9 @@ function reporter({ wordSize }: Machine): Program {
   b.add(2 * wordSize, b.argumentOf(b.position + 1, 0));
   b.copy(0, b.argumentOf(b.position + 1, 0));
   b.copy(0, b.argumentOf(b.position + 1, 0));
+  const exit = b.here();
   b.syscall('exit_group', [0]);
+  b.jump(exit);
   return b.build();
 }
 
