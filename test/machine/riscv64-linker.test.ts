@@ -17,7 +17,12 @@ import { emulatorFor, missingEmulator } from './foreign.js';
 const FOLDER = '/usr/riscv64-linux-gnu/lib';
 const LINKER = join(FOLDER, 'ld-linux-riscv64-lp64d.so.1');
 
-const FROM_NODE = ['napi_create_function', 'napi_get_cb_info', 'napi_get_arraybuffer_info'];
+const FROM_NODE = [
+  'napi_create_function',
+  'napi_get_cb_info',
+  'napi_get_arraybuffer_info',
+  'napi_add_env_cleanup_hook',
+];
 const FROM_LIBC = [
   'environ',
   'calloc',

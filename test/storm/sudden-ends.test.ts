@@ -33,8 +33,8 @@ function isGone(pid: number): boolean {
   }
 }
 
-/** Kills the parent while its child stands before a system call; whether the target ran then. */
-async function killedBefore(syscall: string, options: object): Promise<boolean> {
+/** Kills the parent while its child has stopped at a system call; whether the target ran then. */
+async function killedAt(syscall: string, options: object): Promise<boolean> {
   const mark = join(folder, `${syscall}-${Math.random()}`);
   const ids = isRoot && !('executor' in options) ? { uid: 65534, gid: 65534 } : {};
   const all = { stdio: 'ignore', detached: true, cwd: '/', ...ids, ...options };
@@ -56,28 +56,28 @@ async function killedBefore(syscall: string, options: object): Promise<boolean> 
 
 describe('a parent that is killed in the middle of a launch', { skip, concurrency: 2 }, () => {
   for (const syscall of HELPER_CALLS) {
-    test(`with killOnParentExit, before ${syscall}: the target does not run`, async () => {
-      assert.equal(await killedBefore(syscall, { killOnParentExit: true }), false);
+    test(`with killOnParentExit, at ${syscall}: the target does not run`, async () => {
+      assert.equal(await killedAt(syscall, { killOnParentExit: true }), false);
     });
   }
   for (const syscall of soak ? ['rt_sigaction', 'getppid', 'execve'] : ['getppid']) {
-    test(`the same in memory that is shared, before ${syscall}`, async () => {
+    test(`the same in memory that is shared, at ${syscall}`, async () => {
       const options = { killOnParentExit: true, executor: 'direct' };
-      assert.equal(await killedBefore(syscall, options), false);
+      assert.equal(await killedAt(syscall, options), false);
     });
   }
   test('with a signal that is blocked until the exec', async () => {
-    assert.equal(await killedBefore('execve', { killOnParentExit: 'SIGTERM' }), false);
+    assert.equal(await killedAt('execve', { killOnParentExit: 'SIGTERM' }), false);
   });
   for (const syscall of soak ? ['execveat', 'close_range', 'execve'] : ['close_range']) {
-    test(`without it, before ${syscall}: the target runs all the same`, async () => {
-      assert.equal(await killedBefore(syscall, {}), true);
+    test(`without it, at ${syscall}: the target runs all the same`, async () => {
+      assert.equal(await killedAt(syscall, {}), true);
     });
   }
 });
 
-/** Kills the child before a system call, and gives what its parent says of it. */
-async function childKilledBefore(syscall: string, code: string): Promise<unknown> {
+/** Kills the child at a system call, and gives what its parent says of it. */
+async function childKilledAt(syscall: string, code: string): Promise<unknown> {
   const parent = await SteppedParent.start(`
     const say = (value) => console.log('said ' + JSON.stringify(value));
     ${code}`);
@@ -95,8 +95,8 @@ describe('a child that is killed before its program runs', { skip, concurrency: 
   for (const syscall of soak
     ? ['execveat', 'rt_sigaction', 'chdir', 'execve']
     : ['execveat', 'chdir']) {
-    test(`before ${syscall}: spawn() tells of an exit by that signal`, async () => {
-      const said = await childKilledBefore(
+    test(`at ${syscall}: spawn() tells of an exit by that signal`, async () => {
+      const said = await childKilledAt(
         syscall,
         `const child = spawn('/bin/true', ${options});
          child.on('error', (error) => say(error.message));
@@ -107,12 +107,12 @@ describe('a child that is killed before its program runs', { skip, concurrency: 
   }
   test('launch() gives back a process that has ended so', async () => {
     const code = `say((await launch({ path: '/bin/true', setsid: true }).exited).signal);`;
-    assert.equal(await childKilledBefore('setsid', code), 'SIGKILL');
+    assert.equal(await childKilledAt('setsid', code), 'SIGKILL');
   });
   test('so does spawnSync()', async () => {
     const code = `
       const { status, signal, error } = spawnSync('/bin/true', { detached: true });
       say({ status, signal, error });`;
-    assert.deepEqual(await childKilledBefore('setsid', code), { status: null, signal: 'SIGKILL' });
+    assert.deepEqual(await childKilledAt('setsid', code), { status: null, signal: 'SIGKILL' });
   });
 });
