@@ -5,3 +5,8 @@ export const soak = process.env.SAFEEXEC_SOAK === '1';
 export function amount(usual: number, long: number): number {
   return soak ? long : usual;
 }
+
+/** How often a property is tried. */
+export function runs(count: number): number {
+  return amount(count, 30 * count);
+}

@@ -1,3 +1,4 @@
+import { EncodingError, unsigned } from '../machine/assembler.js';
 import {
   ELFCLASS32,
   ELFCLASS64,
@@ -62,28 +63,34 @@ export class ElfWriter {
   }
 
   u8(...values: number[]): void {
-    for (const value of values) this.#view.setUint8(this.#at++, value);
+    for (const value of values) this.#view.setUint8(this.#take(1), unsigned(value, 8));
   }
 
   u16(...values: number[]): void {
-    for (const value of values) {
-      this.#view.setUint16(this.#at, value, true);
-      this.#at += 2;
-    }
+    for (const value of values) this.#view.setUint16(this.#take(2), unsigned(value, 16), true);
   }
 
   u32(...values: number[]): void {
-    for (const value of values) {
-      this.#view.setUint32(this.#at, value, true);
-      this.#at += 4;
-    }
+    for (const value of values) this.#view.setUint32(this.#take(4), unsigned(value, 32), true);
   }
 
   word(...values: number[]): void {
     for (const value of values) {
-      if (this.#format.wordSize === 8) this.u32(value % 0x100000000, value / 0x100000000);
-      else this.u32(value);
+      if (this.#format.wordSize === 8) {
+        unsigned(value, 53);
+        this.u32(value % 0x100000000, Math.floor(value / 0x100000000));
+      } else this.u32(value);
     }
+  }
+
+  /** The next `size` bytes, which must be there. */
+  #take(size: number): number {
+    const at = this.#at;
+    if (!(at >= 0 && at + size <= this.bytes.length)) {
+      throw new EncodingError(`the file has no ${size} bytes at ${at}`);
+    }
+    this.#at = at + size;
+    return at;
   }
 
   header(type: number, entry: number, segments: number): void {
@@ -126,7 +133,7 @@ export class ElfWriter {
   relocation(address: number, symbol: number, type: number, addend: number | null): void {
     this.word(address);
     if (this.#format.wordSize === 8) this.u32(type, symbol);
-    else this.u32((symbol << 8) | type);
+    else this.u32(unsigned(symbol, 24) * 256 + unsigned(type, 8));
     if (addend !== null) this.word(addend);
   }
 }

@@ -1,4 +1,4 @@
-import type { Code } from '../machine/assembler.js';
+import { type Code, unsigned } from '../machine/assembler.js';
 import type { Machine } from '../machine/machine.js';
 import { ET_EXEC, SEGMENT_ALIGNMENT } from './constants.js';
 import {
@@ -67,6 +67,7 @@ export function writeImageHead(
   programSize: number,
   memory: Uint8Array,
 ): number {
+  unsigned(programSize, 32);
   memory.set(template.head);
   for (const at of dataSizeOffsets(wordSize)) {
     for (let i = 0; i < 4; i++) memory[at + i] = (programSize >>> (8 * i)) & 255;

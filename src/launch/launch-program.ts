@@ -196,7 +196,9 @@ export function launchProgram(
   }
   b.place(childFails);
   const report = b.syscall('write', [-1, b.wordOf(b.position, WORD.failedAt), 2 * wordSize]);
+  const exit = b.here();
   b.syscall('exit_group', [127]);
+  b.jump(exit);
 
   const failedAt = (label: { index: number }): Place => b.wordOf(label.index, WORD.failedAt);
   const argumentOf = (index: number, argument: number): Place | null =>

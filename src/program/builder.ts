@@ -12,6 +12,9 @@ import {
 
 const encoder = new TextEncoder();
 
+/** What data can be aligned to: the linker puts all of it at a multiple of 16. */
+const ALIGNMENTS: ReadonlySet<number> = new Set([1, 2, 4, 8, 16]);
+
 /** Options of a syscall or call instruction. */
 export interface CallOptions {
   readonly result?: Place | number | undefined;
@@ -109,8 +112,11 @@ export class ProgramBuilder {
     return { section: 'header', offset: word };
   }
 
-  /** Room for `size` bytes, zero. */
+  /** Room for `size` bytes, zero. `alignment` is a power of two up to 16: that of the data. */
   reserve(size: number, alignment: number = this.wordSize): Place {
+    if (!Number.isSafeInteger(size) || size < 0 || !ALIGNMENTS.has(alignment)) {
+      throw new InternalError(`no room for ${size} bytes at a multiple of ${alignment}`);
+    }
     const offset = Math.ceil(this.#used / alignment) * alignment;
     this.#used = offset + size;
     if (this.#used > this.#data.length) {
@@ -142,9 +148,11 @@ export class ProgramBuilder {
     values.forEach((value, i) => {
       const at = place.offset + i * this.wordSize;
       if (typeof value !== 'number') this.#pointers.push({ at, place: value });
-      else if (this.wordSize === 8) this.#view.setBigInt64(at, BigInt(value), true);
-      else if (value === (value | 0) || value === value >>> 0) this.#view.setInt32(at, value, true);
-      else throw new InternalError(`${value} does not fit a word`);
+      else if (this.wordSize === 8 && Number.isSafeInteger(value)) {
+        this.#view.setBigInt64(at, BigInt(value), true);
+      } else if (value === (value | 0) || value === value >>> 0) {
+        this.#view.setInt32(at, value, true);
+      } else throw new InternalError(`${value} does not fit a word`);
     });
     return place;
   }

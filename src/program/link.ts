@@ -2,6 +2,7 @@ import { InternalError } from '../errors.js';
 import {
   HEADER_WORDS,
   INSTRUCTION_WORDS,
+  type Instruction,
   OP,
   type Operand,
   type Place,
@@ -50,12 +51,16 @@ export function offsetOf(place: Place, layout: Layout, wordSize: number): number
 
 /**
  * Writes `program` into `memory` as it has to stand when the start of `memory` is at address
- * `base`. `functions` gives the addresses of C functions, for programs that call some.
- * `memory` must be aligned to a word and hold at least `layoutOf(program).size` bytes.
+ * `base`. `functions` gives the addresses of C functions; without it the program is one for a new
+ * process, where `call` and `halt` mean nothing.
+ * `memory` must be aligned to 4 bytes and hold at least `layoutOf(program).size` bytes, `base` be
+ * aligned to a word.
  *
- * Every address that is written points into the program's own memory, unless it was given as a
- * number: a place outside of its section is an InternalError, and so is a number that no word of
- * the machine can hold.
+ * What is linked cannot leave the program. Every address that is written points into the program's
+ * own memory, unless it was given as a number; a word that is read or written there lies in it as a
+ * whole; a target is an instruction; the last instruction is not followed by another; and no result
+ * changes what an instruction does or where it leads. All else is an InternalError, and so is a
+ * number that no word of the machine can hold.
  */
 export function link(
   program: Program,
@@ -67,6 +72,8 @@ export function link(
   const { wordSize } = target;
   const layout = layoutOf(program, wordSize);
   if (memory.length < layout.size) throw new InternalError('the program does not fit its memory');
+  if (memory.byteOffset % 4 !== 0) throw new InternalError('the memory is not aligned');
+  checkEnd(program, functions === undefined);
   const words = new Uint32Array(memory.buffer, memory.byteOffset, layout.size >> 2);
   const wide = wordSize === 8;
   words.fill(0);
@@ -89,9 +96,15 @@ export function link(
     code: instructions.length * INSTRUCTION_WORDS,
     data: program.data.length,
   };
-  const resolve = (operand: Operand): number => {
+  if (!(base >= 0 && base % wordSize === 0 && base + layout.size <= highest)) {
+    throw new InternalError(`a program cannot be at address ${base}`);
+  }
+  /** `bytes` is how much of the data is used there at the least. */
+  const resolve = (operand: Operand, bytes = 1): number => {
     if (typeof operand === 'number') return operand;
-    if (!(operand.offset >= 0 && operand.offset < limits[operand.section])) {
+    const { section, offset } = operand;
+    const room = section === 'data' ? bytes : 1;
+    if (!(Number.isInteger(offset) && offset >= 0 && offset + room <= limits[section])) {
       throw new InternalError('an operand points outside the program');
     }
     return base + offsetOf(operand, layout, wordSize);
@@ -113,24 +126,60 @@ export function link(
     const { args } = instruction;
     if (args.length > 6) throw new InternalError('an instruction has at most six arguments');
     for (let a = 0; a < args.length; a++) {
-      put(at + WORD.argument + a, resolve(args[a] as Operand));
+      const loads = a === 0 && (instruction.op === 'branch' || instruction.op === 'copy');
+      put(at + WORD.argument + a, resolve(args[a] as Operand, loads ? wordSize : 1));
     }
     const { result } = instruction;
-    put(at + WORD.result, result === null ? base + layout.scratch : resolve(result));
-    const next = instruction.target === null ? i + 1 : instruction.target.index;
-    if (next < 0 || (next >= instructions.length && instruction.target !== null)) {
+    if (result !== null && typeof result !== 'number') checkResult(result);
+    put(at + WORD.result, result === null ? base + layout.scratch : resolve(result, wordSize));
+    // The last one does not go on, and has no use for a target of its own.
+    const next =
+      instruction.target === null ? (i + 1) % instructions.length : instruction.target.index;
+    if (!(Number.isInteger(next) && next >= 0 && next < instructions.length)) {
       throw new InternalError('an instruction leads outside the program');
     }
     put(at + WORD.target, base + layout.code + next * stride);
   }
   memory.set(program.data, layout.data);
   for (const { at, place } of program.pointers) {
-    if (at < 0 || at + wordSize > program.data.length) {
+    if (!(at >= 0 && at + wordSize <= program.data.length)) {
       throw new InternalError('a pointer lies outside the data');
     }
+    if (at % wordSize !== 0) throw new InternalError('a pointer is not aligned');
     put((layout.data + at) / wordSize, resolve(place));
   }
   return layout;
+}
+
+/** Whatever is executed is followed by an instruction, for the last one has none behind it. */
+function checkEnd({ instructions }: Program, isChild: boolean): void {
+  const last = instructions.at(-1);
+  if (last?.op !== 'halt' && !(last && isJump(last, instructions.length - 1))) {
+    throw new InternalError('the program could run off its end: it must end with a halt or a jump');
+  }
+  if (isChild && instructions.some(({ op }) => op === 'halt')) {
+    throw new InternalError('a program of a new process has nowhere to halt');
+  }
+}
+
+/** Whether an instruction is what `ProgramBuilder.jump` writes: its own word 3 is what it says. */
+function isJump({ op, args: [own, value], target }: Instruction, index: number): boolean {
+  return (
+    op === 'branch' &&
+    target !== null &&
+    value === 0 &&
+    typeof own === 'object' &&
+    own.section === 'code' &&
+    own.offset === index * INSTRUCTION_WORDS + WORD.argument + 1
+  );
+}
+
+/** A result may become an argument, but not what is done or where that leads. */
+function checkResult({ section, offset }: Place): void {
+  const word = offset % INSTRUCTION_WORDS;
+  if (section === 'code' && (word === WORD.op || word === WORD.number || word === WORD.target)) {
+    throw new InternalError('a result would change the program');
+  }
 }
 
 function high(value: number): number {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { InternalError } from '../../src/errors.js';
-import { ProgramBuilder } from '../../src/program/builder.js';
+import { offsetBy, ProgramBuilder } from '../../src/program/builder.js';
 import {
   HEADER_WORDS,
   INSTRUCTION_WORDS,
@@ -21,7 +21,11 @@ import {
 } from '../../src/program/link.js';
 import { baseOf, TARGETS, wordsOf } from './targets.js';
 
-function linked(program: Program, target: LinkTarget, functions?: ReadonlyMap<string, number>) {
+function linked(
+  program: Program,
+  target: LinkTarget,
+  functions: ReadonlyMap<string, number> | undefined = new Map(),
+) {
   const { wordSize } = target;
   const memory = new Uint8Array(layoutOf(program, wordSize).size).fill(0xee);
   const layout = link(program, target, baseOf(wordSize), memory, functions);
@@ -44,6 +48,7 @@ for (const target of TARGETS) {
     assert.throws(
       () => {
         build(b);
+        b.halt();
         linked(b.build(), target);
       },
       (error) => error instanceof InternalError && message.test(error.message),
@@ -173,7 +178,7 @@ for (const target of TARGETS) {
       const program = b.build();
       const { size } = layoutOf(program, wordSize);
       const buffer = new Uint8Array(size + 48).fill(0xee);
-      link(program, target, base, buffer.subarray(16));
+      link(program, target, base, buffer.subarray(16), new Map());
       assert.deepEqual(buffer.subarray(16, 16 + size), linked(program, target).memory);
       for (const i of [...Array(16).keys()]) {
         assert.deepEqual([buffer[i], buffer[16 + size + i]], [0xee, 0xee]);
@@ -199,18 +204,28 @@ for (const target of TARGETS) {
       fails((b) => void b.copy(b.header(-1), b.words(0)), outside);
       fails((b) => void b.copy({ section: 'data', offset: 8 }, b.reserve(8)), outside);
       fails((b) => void b.copy({ section: 'data', offset: -8 }, b.reserve(8)), outside);
-      fails((b) => void b.copy(b.words(0), b.argumentOf(1, 0)), outside);
+      fails((b) => void b.copy(b.words(0), b.argumentOf(2, 0)), outside);
       fails((b) => void b.syscall('close', [b.wordOf(-1, 0)]), outside);
       fails((b) => void b.words(b.header(9)), outside);
+      // A word of which the first byte only is inside.
+      fails((b) => void b.copy(offsetBy(b.reserve(wordSize), 1), 0), outside);
+      fails((b) => void b.copy(b.words(0), offsetBy(b.words(0), wordSize - 1)), outside);
+      fails((b) => void b.add(1, b.reserve(wordSize - 1)), outside);
+      fails((b) => void b.branchIfEqual(b.reserve(wordSize - 1), 0, b.here()), outside);
+      for (const offset of [0.5, Number.NaN, Number.POSITIVE_INFINITY]) {
+        fails((b) => void b.syscall('close', [{ section: 'header', offset }]), /^/);
+      }
       fails((b) => void b.syscall('close', [1, 2, 3, 4, 5, 6, 7]), /at most six arguments/);
       fails((b) => void b.jump(b.label()), /leads outside the program/);
       fails((b) => void b.jump({ index: 9 }), /leads outside/);
       fails((b) => void b.syscall('close', [], { onError: b.label() }), /leads outside/);
-      fails((b) => {
-        const end = b.label();
-        b.jump(end);
-        b.place(end);
-      }, /leads outside the program/);
+      fails((b) => void b.jump({ index: 0.5 }), /leads outside/);
+      fails((b) => void b.jump({ index: Number.NaN }), /leads outside/);
+      for (const word of [WORD.op, WORD.number, WORD.target]) {
+        const changes = /a result would change the program/;
+        fails((b) => void b.copy(b.words(0), b.wordOf(0, word)), changes);
+        fails((b) => void b.syscall('getpid', [], { result: b.wordOf(1, word) }), changes);
+      }
       fails((b) => void b.call('free', []), /free is not exported by the host/);
       fails((b) => void b.syscall('reboot', []), /no syscall reboot/);
     });
@@ -219,10 +234,64 @@ for (const target of TARGETS) {
       const b = new ProgramBuilder(wordSize);
       b.halt();
       const program = b.build();
-      const memory = new Uint8Array(layoutOf(program, wordSize).size - wordSize);
-      assert.throws(() => link(program, target, base, memory), /does not fit its memory/);
+      const { size } = layoutOf(program, wordSize);
+      const none = new Map<string, number>();
+      const put = (at: number, bytes: Uint8Array) => () => link(program, target, at, bytes, none);
+      assert.throws(put(base, new Uint8Array(size - wordSize)), /does not fit its memory/);
+      assert.throws(put(base, new Uint8Array(size + 1).subarray(1)), /is not aligned/);
+      for (const at of [base + 1, -wordSize, Number.NaN, 0.5, 2 ** (wordSize * 8)]) {
+        assert.throws(put(at, new Uint8Array(size)), /cannot be at address/);
+      }
       const pointers = [{ at: 0, place: b.header(0) }];
       assert.throws(() => linked({ ...program, pointers }, target), /lies outside the data/);
+      const data = new Uint8Array(2 * wordSize);
+      for (const at of [1, 0.5]) {
+        const askew = { ...program, data, pointers: [{ at, place: b.header(0) }] };
+        assert.throws(() => linked(askew, target), /is not aligned/);
+      }
+    });
+
+    test('refuses a program that could run off its end', () => {
+      const off = /could run off its end/;
+      const ends = (build: (b: ProgramBuilder) => void): (() => unknown) => {
+        const b = new ProgramBuilder(wordSize);
+        const place = b.words(0);
+        b.copy(place, place);
+        build(b);
+        return () => linked(b.build(), target);
+      };
+      assert.throws(() => linked(new ProgramBuilder(wordSize).build(), target), off);
+      assert.throws(
+        ends(() => {}),
+        off,
+      );
+      // It may come back with an error, from a filter of system calls say.
+      assert.throws(
+        ends((b) => void b.syscall('exit_group', [0])),
+        off,
+      );
+      assert.throws(
+        ends((b) => void b.branchIfEqual(b.words(0), 0, b.here())),
+        off,
+      );
+      // Not its own word, or one that does not say what it is compared with.
+      assert.throws(
+        ends((b) => void b.branchIfEqual(b.wordOf(0, WORD.argument + 1), 0, b.here())),
+        off,
+      );
+      assert.throws(
+        ends((b) => void b.branchIfEqual(b.wordOf(1, WORD.argument + 1), 1, b.here())),
+        off,
+      );
+      assert.doesNotThrow(ends((b) => void b.jump(b.here())));
+      assert.doesNotThrow(ends((b) => void b.halt()));
+    });
+
+    test('refuses calls and halts in a program of a new process', () => {
+      const b = new ProgramBuilder(wordSize);
+      b.halt();
+      const memory = new Uint8Array(layoutOf(b.build(), wordSize).size);
+      assert.throws(() => link(b.build(), target, base, memory), /nowhere to halt/);
     });
 
     test('never writes an address outside of the memory that was not given as a number', () => {

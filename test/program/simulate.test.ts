@@ -20,7 +20,7 @@ interface Loaded {
 function load(
   { wordSize, ...target }: LinkTarget,
   b: ProgramBuilder,
-  functions?: ReadonlyMap<string, number>,
+  functions: ReadonlyMap<string, number> = new Map(),
 ): Loaded {
   const program = b.build();
   const bytes = new Uint8Array(layoutOf(program, wordSize).size);
@@ -135,7 +135,7 @@ for (const target of TARGETS) {
       const b = new ProgramBuilder(wordSize);
       b.syscall('getpid', []);
       b.syscall('execve', []);
-      b.syscall('exit_group', []);
+      b.jump(b.here());
       const { memory } = load(target, b);
       const syscall = (number: number): bigint | null => (number === 106 ? null : 1n);
       assert.deepEqual(simulate(memory, { syscall }), { by: 'syscall', index: 1, steps: 2 });
@@ -182,12 +182,16 @@ for (const target of TARGETS) {
         build: (b: ProgramBuilder) => void,
         message: RegExp,
         kernel: SimulatedKernel = NOTHING,
+        /** What no linked program has in it. */
+        spoil: (loaded: Loaded, b: ProgramBuilder) => void = () => {},
       ): void => {
         const b = new ProgramBuilder(wordSize);
         build(b);
-        const { memory } = load(target, b, new Map([['free', 1]]));
+        b.halt();
+        const loaded = load(target, b, new Map([['free', 1]]));
+        spoil(loaded, b);
         assert.throws(
-          () => simulate(memory, kernel, 50),
+          () => simulate(loaded.memory, kernel, 50),
           (error) => error instanceof InternalError && message.test(error.message),
         );
       };
@@ -201,16 +205,17 @@ for (const target of TARGETS) {
       refuses((b) => void b.copy(here - 1, b.words(0)), foreign);
       refuses((b) => void b.jump(b.here()), /did not end after 50 instructions/);
       const binding = { syscall: never };
-      refuses((b) => void b.halt(), /only the binding can halt/, binding);
+      refuses(() => {}, /only the binding can halt/, binding);
       refuses((b) => void b.call('free', []), /only the binding can call/, binding);
-      refuses((b) => {
-        b.copy(b.words(9), b.wordOf(1, WORD.op));
-        b.halt();
-      }, /there is no operation 9/);
-      refuses((b) => {
-        b.add(wordSize, b.wordOf(1, WORD.target));
-        b.jump(b.here());
-      }, /there is no instruction at/);
+      const nothing = (): void => {};
+      refuses(nothing, /there is no operation 9/, NOTHING, ({ memory, address }, b) => {
+        memory.store(address(b.wordOf(0, WORD.op)), 9n);
+      });
+      const jump = (b: ProgramBuilder): void => void b.jump(b.here());
+      refuses(jump, /there is no instruction at/, NOTHING, ({ memory, address, word }, b) => {
+        const leads = b.wordOf(0, WORD.target);
+        memory.store(address(leads), word(leads) + BigInt(wordSize));
+      });
     });
   });
 }
