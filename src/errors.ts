@@ -67,9 +67,13 @@ export function errnoCode(errno: number): string {
   return known?.[0] ?? `E${errno}`;
 }
 
+/** Characters of a path or name in a message: as long as a path can be. */
+const LONGEST_SHOWN = 4096;
+
 /** One line that says what failed, and on what. */
 export function describe(code: string, { syscall, step, path, fd }: LaunchFailure): string {
-  const object = path !== undefined ? ` '${path}'` : fd !== undefined ? ` descriptor ${fd}` : '';
+  const shown = path?.slice(0, LONGEST_SHOWN);
+  const object = path !== undefined ? ` '${shown}'` : fd !== undefined ? ` descriptor ${fd}` : '';
   const call = syscall === step ? step : `${step} (${syscall})`;
   return `${code}: ${call}${object} failed`;
 }
@@ -108,7 +112,11 @@ export function outOfRange(name: string, range: string, value: unknown): RangeEr
 }
 
 export function unknownSignal(signal: unknown): TypeError {
-  return coded(TypeError, 'ERR_UNKNOWN_SIGNAL', `Unknown signal: ${String(signal)}`);
+  return coded(TypeError, 'ERR_UNKNOWN_SIGNAL', `Unknown signal: ${asIs(signal)}`);
+}
+
+export function unknownEncoding(encoding: unknown): TypeError {
+  return coded(TypeError, 'ERR_UNKNOWN_ENCODING', `Unknown encoding: ${asIs(encoding)}`);
 }
 
 /** Node's error where its permission model forbids to start processes. */
@@ -130,13 +138,24 @@ export function unknownOption(
   return coded(TypeError, 'ERR_INVALID_ARG_VALUE', message);
 }
 
+/** A value as it is, where that is short; of an object, what it is. */
+function asIs(value: unknown): string {
+  const isObject = typeof value === 'object' || typeof value === 'function';
+  return isObject ? show(value) : String(value).slice(0, LONGEST_SHOWN);
+}
+
+/** A few words on a value. Gives some for every one, also for such as throw when they are looked at. */
 function show(value: unknown): string {
-  if (value === null || value === undefined) return String(value);
-  if (typeof value === 'function') return `function ${value.name}`;
-  if (typeof value === 'object') {
-    const name = (value as object).constructor?.name;
-    return name ? `an instance of ${name}` : 'an object without a prototype';
+  try {
+    if (value === null || value === undefined) return String(value);
+    if (typeof value === 'function') return `function ${String(value.name)}`;
+    if (typeof value === 'object') {
+      const name = (value as object).constructor?.name;
+      return name ? `an instance of ${String(name)}` : 'an object without a prototype';
+    }
+    const text = typeof value === 'string' ? JSON.stringify(value.slice(0, 28)) : String(value);
+    return `type ${typeof value} (${text.length > 28 ? `${text.slice(0, 25)}...` : text})`;
+  } catch {
+    return `type ${typeof value}`;
   }
-  const text = typeof value === 'string' ? JSON.stringify(value) : String(value);
-  return `type ${typeof value} (${text.length > 28 ? `${text.slice(0, 25)}...` : text})`;
 }

@@ -14,12 +14,77 @@ export function validateString(value: unknown, name: string): asserts value is s
   if (typeof value !== 'string') throw invalidArgType(name, 'of type string', value);
 }
 
+/** Far more than the kernel takes in any place, and little enough to work with. */
+export const LONGEST_STRING = 1 << 24;
+const LONGEST_LIST = 1 << 20;
+
 /** A string that becomes a C string. */
 export function validateNoNul(value: unknown, name: string): void {
-  if (typeof value === 'string' && value.includes('\0')) {
+  if (typeof value !== 'string') return;
+  if (value.length > LONGEST_STRING) {
+    throw outOfRange(`${name}.length`, `<= ${LONGEST_STRING}`, value.length);
+  }
+  if (value.includes('\0')) {
     throw invalidArgValue(name, value, 'must be a string without null bytes');
   }
 }
+
+/** What a value is as a C string. Asked once: an object may say something else the next time. */
+export function cString(value: unknown, name: string): string {
+  let text: string;
+  if (typeof value === 'string') text = value;
+  else {
+    if (typeof value === 'symbol') throw invalidArgType(name, 'of type string', value);
+    try {
+      text = String(value);
+    } catch (error) {
+      // What the value itself throws is the caller's. That it has no string form, or one that is
+      // longer than any string, is told by us.
+      const isLanguage = error instanceof TypeError || error instanceof RangeError;
+      if (!isLanguage || 'code' in error) throw error;
+      throw Object.assign(invalidArgType(name, 'of type string', value), { cause: error });
+    }
+  }
+  validateNoNul(text, name);
+  return text;
+}
+
+/** A list as C strings. */
+export function cStrings(value: unknown, name: string): string[] {
+  return listOf(value, name).map((element, i) => cString(element, `${name}[${i}]`));
+}
+
+/** The elements of an array, each read once, whatever its methods do. */
+export function listOf(value: unknown, name: string): unknown[] {
+  validateArray(value, name);
+  const { length } = value;
+  validateInteger(length, `${name}.length`, 0, LONGEST_LIST);
+  const list: unknown[] = [];
+  for (let i = 0; i < length; i++) list.push(value[i]);
+  return list;
+}
+
+/**
+ * A copy of plain data, read once: what is checked is what is used, whatever getters and proxies
+ * would say the next time. Other objects, as Buffers and URLs, stay what they are.
+ */
+export function snapshot(value: unknown, name: string, depth = 0): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  if (depth > DEEPEST) throw invalidArgValue(name, value, 'is nested too deeply');
+  if (Array.isArray(value)) {
+    return listOf(value, name).map((each, i) => snapshot(each, `${name}[${i}]`, depth + 1));
+  }
+  const prototype = Object.getPrototypeOf(value);
+  if (prototype !== Object.prototype && prototype !== null) return value;
+  const copy: Record<string, unknown> = Object.create(null);
+  for (const [key, each] of Object.entries(value)) {
+    copy[key] = snapshot(each, `${name}.${key}`, depth + 1);
+  }
+  return copy;
+}
+
+/** No option is nested as deeply. */
+const DEEPEST = 8;
 
 export function validateCString(value: unknown, name: string): asserts value is string {
   validateString(value, name);
@@ -42,6 +107,9 @@ export function validateFunction(value: unknown, name: string): void {
 
 /** The own properties of an options object, whatever somebody did to Object.prototype. */
 export function ownOptions<Options extends object>(options: Options | null | undefined): Options {
+  // Their elements would become properties, one by one.
+  if (ArrayBuffer.isView(options)) throw invalidArgType('options', 'of type object', options);
+  if (typeof options === 'string') return { __proto__: null } as Options;
   return { __proto__: null, ...options } as Options;
 }
 
@@ -83,7 +151,12 @@ export function validateMaxBuffer(value: unknown): void {
 
 export function validateAbortSignal(value: unknown, name: string): void {
   if (value === undefined) return;
-  if (value === null || typeof value !== 'object' || !('aborted' in value)) {
+  if (
+    value === null ||
+    typeof value !== 'object' ||
+    !('aborted' in value) ||
+    typeof (value as { addEventListener?: unknown }).addEventListener !== 'function'
+  ) {
     throw invalidArgType(name, 'an instance of AbortSignal', value);
   }
 }
@@ -121,9 +194,8 @@ export function killSignalNumber(signal: unknown): number | undefined {
 
 /** A set from signals given by name, or by number from 1 to 64. */
 export function signalSet(signals: unknown, name: string): SignalSet {
-  validateArray(signals, name);
   const set: [number, number] = [0, 0];
-  for (const signal of signals) {
+  for (const signal of listOf(signals, name)) {
     const valid = Number.isInteger(signal) && Number(signal) >= 1 && Number(signal) <= 64;
     const number = valid ? Number(signal) : signalNumber(signal);
     const half = number <= 32 ? 0 : 1;

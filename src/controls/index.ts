@@ -1,4 +1,5 @@
 import type { Launcher } from '../launch/launcher.js';
+import { snapshot } from '../validate.js';
 import { CGROUP, type CgroupOptions } from './cgroup.js';
 import type { Cgroup } from './cgroup-group.js';
 import type { Contribution, Control, HeldProgram, Resource } from './control.js';
@@ -74,6 +75,12 @@ export interface AcquiredControls
 /** Checks control options; undefined if none is set. Throws before anything is started. */
 export function prepareControls(options: ControlOptions): Controls | undefined {
   const contributions: Contribution[] = [];
+  // Read once: what is checked is what is used.
+  const given: Record<string, unknown> = { ...options };
+  for (const name of CONTROL_NAMES) {
+    if (given[name] !== undefined) given[name] = snapshot(given[name], `options.${name}`);
+  }
+  options = given;
   for (const { names, prepare } of CONTROLS) {
     if (names.every((name) => options[name] === undefined)) continue;
     const contribution = prepare(options);

@@ -18,6 +18,7 @@ export const EINVAL = 22;
 export const ENFILE = 23;
 export const EMFILE = 24;
 export const ETXTBSY = 26;
+export const ENAMETOOLONG = 36;
 export const ENOSYS = 38;
 export const EOPNOTSUPP = 95;
 export const ENOBUFS = 105;
@@ -88,6 +89,7 @@ export const EPOLLONESHOT = 0x40000000;
 
 /** The longest argument or environment string, with its NUL: 32 pages, of 4 KiB at the least. */
 export const MAX_ARG_STRLEN = 131072;
+export const PATH_MAX = 4096;
 /** What the arguments and the environment may take in any case, whatever the stack limit. */
 export const ARG_MAX = 131072;
 /** The default stack limit in bytes. */

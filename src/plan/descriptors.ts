@@ -27,7 +27,9 @@ export const LAST_DESCRIPTOR = 0xffffffff;
 export function shuffle(map: ReadonlyMap<number, number>, errorPipe: number): Move[] {
   const moves: Move[] = [];
   const duplicates = new Map<number, Duplicate>();
-  const highest = Math.max(-1, ...map.keys());
+  let highest = -1;
+  // Not all at once as arguments: there may be more than a call can take.
+  for (const to of map.keys()) highest = Math.max(highest, to);
 
   // A source at or below the highest target may be overwritten before it is used: move it away.
   for (const [to, from] of map) {

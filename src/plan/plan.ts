@@ -47,7 +47,9 @@ export function imageOnly({
 /** Highest descriptor that a plan's steps name as one of the child's, or -1. */
 export function highestTarget({ steps }: Plan): number {
   let highest = -1;
-  for (const step of steps) highest = Math.max(highest, ...(kindOf(step).names?.(step) ?? []));
+  for (const step of steps) {
+    for (const fd of kindOf(step).names?.(step) ?? []) highest = Math.max(highest, fd);
+  }
   return highest;
 }
 

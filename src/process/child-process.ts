@@ -4,6 +4,7 @@ import { EventEmitter } from 'node:events';
 import type { Readable, Writable } from 'node:stream';
 import type { Cgroup } from '../controls/cgroup-group.js';
 import { errnoCode, type LaunchFailure } from '../errors.js';
+import { SIGKILL } from '../plan/constants.js';
 import type { Exit, ResourceUsage } from './exit.js';
 import { ProcessHandle, type StartOptions } from './handle.js';
 
@@ -144,10 +145,12 @@ export function afterSpawn(child: ChildProcess, act: () => void): void {
 /** Starts the process of a child. Throws what Node's would, with the step. */
 export function start(child: ChildProcess, options: StartOptions): void {
   const { _handle: handle } = child as unknown as Internals;
-  if (handle) handle.own = options;
+  if (handle) Object.assign(handle, { own: options, checked: true });
   try {
     (child as unknown as { spawn(options: StartOptions): number }).spawn(options);
   } catch (error) {
+    // A stream of the caller's that throws does so when the process is there already.
+    if (handle?.pid !== undefined) handle.kill(SIGKILL);
     if (handle?.failure) annotate(error as SpawnError, handle.failure);
     throw error;
   }

@@ -1,6 +1,7 @@
 import { isMainThread } from 'node:worker_threads';
 import type { Environment } from '../launch/vectors.js';
-import { validateNoNul } from '../validate.js';
+import { MAX_ARG_STRLEN } from '../plan/constants.js';
+import { cString, validateNoNul } from '../validate.js';
 import { withPermissionFlags } from './permission.js';
 
 /** What callers can pass as an environment. Values are converted to strings. */
@@ -39,14 +40,21 @@ export function pairs(env: EnvironmentOption): string[] {
   for (const name in env) {
     const value = env[name];
     if (value === undefined) continue;
-    const pair = `${name}=${value}`;
-    if (pair.includes('\0')) {
-      validateNoNul(name, `options.env['${name}']`);
-      validateNoNul(String(value), `options.env['${name}']`);
-    }
+    const text =
+      typeof value === 'string' ? value : cString(value, `options.env['${name.slice(0, 100)}']`);
+    // Together they could be longer than any string.
+    if (name.length + text.length > MAX_ARG_STRLEN) validatePair(name, text);
+    const pair = `${name}=${text}`;
+    if (pair.includes('\0')) validatePair(name, text);
     list.push(pair);
   }
   return list;
+}
+
+function validatePair(name: string, value: string): void {
+  const shown = `options.env['${name.slice(0, 100)}']`;
+  validateNoNul(name, shown);
+  validateNoNul(value, shown);
 }
 
 /** The PATH by which a program is looked up: the new process's. */

@@ -2,6 +2,7 @@ import { promisify } from 'node:util';
 import { CONTROL_NAMES, type ControlOptions } from '../controls/index.js';
 import { errnoCode, invalidArgType } from '../errors.js';
 import {
+  cStrings,
   killSignalNumber,
   ownOptions,
   validateCString,
@@ -11,7 +12,7 @@ import {
   validateTimeout,
 } from '../validate.js';
 import type { ChildProcess, SpawnError } from './child-process.js';
-import { type SpawnOptions, spawn } from './spawn.js';
+import { type SpawnOptions, spawn, timerDelay } from './spawn.js';
 
 /** Options of execFile(). */
 export interface ExecFileOptions
@@ -62,7 +63,7 @@ export const MAX_BUFFER = 1024 * 1024;
 /** The arguments of execFile() and execFileSync(), sorted out. */
 export function sortArguments(args: unknown, options: unknown, callback?: unknown) {
   let list: readonly string[] = [];
-  if (Array.isArray(args)) list = args.slice();
+  if (Array.isArray(args)) list = cStrings(args, 'args');
   else if (typeof args === 'function') {
     callback = args;
     options = undefined;
@@ -177,7 +178,8 @@ class Collector {
     this.#child = child;
     this.#command = command;
     this.#options = options;
-    if (options.timeout > 0) this.#timer = setTimeout(() => this.#kill(), options.timeout);
+    if (options.timeout > 0)
+      this.#timer = setTimeout(() => this.#kill(), timerDelay(options.timeout));
     this.#collect('stdout');
     this.#collect('stderr');
     child.addListener('close', (code: number | null, signal: NodeJS.Signals | null) =>

@@ -1,5 +1,5 @@
 import { invalidArgValue } from '../errors.js';
-import { ownOptions, validateArray, validateNoNul, validateObject } from '../validate.js';
+import { cStrings, listOf, ownOptions, validateNoNul, validateObject } from '../validate.js';
 import type { ChildProcess } from './child-process.js';
 import { pathOf, type SpawnOptions, type StdioOption, spawn } from './spawn.js';
 
@@ -27,16 +27,14 @@ export function fork(
   if (args !== null) {
     if (typeof args === 'object' && !Array.isArray(args)) options = args as ForkOptions;
     else {
-      validateArray(args, 'args');
-      list = args as readonly string[];
+      list = listOf(args, 'args') as readonly string[];
     }
   }
   if (options !== undefined && options !== null) validateObject(options, 'options');
   const given = ownOptions(options);
   const execPath = given.execPath || process.execPath;
   validateNoNul(execPath, 'options.execPath');
-  const execArgv = given.execArgv || ownArguments();
-  for (const [i, argument] of execArgv.entries()) validateNoNul(argument, `options.execArgv[${i}]`);
+  const execArgv = cStrings(given.execArgv || ownArguments(), 'options.execArgv');
   const stdio = withChannel(given);
   const { silent: _, execPath: __, execArgv: ___, ...rest } = given;
   return spawn(execPath, [...execArgv, module, ...list], { ...rest, stdio, shell: false });
@@ -52,7 +50,8 @@ function ownArguments(): readonly string[] {
 
 function withChannel({ stdio, silent }: ForkOptions): readonly StdioOption[] {
   if (Array.isArray(stdio)) {
-    if (stdio.includes('ipc')) return stdio as readonly StdioOption[];
+    const list = listOf(stdio, 'options.stdio') as readonly StdioOption[];
+    if (list.includes('ipc')) return list;
     throw Object.assign(
       new Error("Forked processes must have an IPC channel, missing value 'ipc' in options.stdio"),
       { code: 'ERR_CHILD_PROCESS_IPC_REQUIRED' },

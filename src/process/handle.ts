@@ -1,11 +1,12 @@
 import { AsyncResource } from 'node:async_hooks';
 import type { Cgroup } from '../controls/cgroup-group.js';
 import { acquireControls, type Controls } from '../controls/index.js';
-import { LaunchError, type LaunchFailure } from '../errors.js';
+import { invalidArgValue, LaunchError, type LaunchFailure } from '../errors.js';
 import type { Executor } from '../launch/executor.js';
 import type { Launched } from '../launch/launcher.js';
 import type { Environment } from '../launch/vectors.js';
 import { EMFILE, ENFILE, ENOSYS } from '../plan/constants.js';
+import { cStrings, validateCString, validateInteger } from '../validate.js';
 import { type Engine, engine } from './engine.js';
 import type { Exit } from './exit.js';
 import { findCandidates } from './lookup.js';
@@ -44,6 +45,27 @@ type ListedOptions = [
   uid: HandleOptions['uid'],
   gid: HandleOptions['gid'],
 ];
+
+/** What a caller of `ChildProcess.spawn` passes: Node's method looks at some of it only. */
+function checkedOptions(options: HandleOptions): HandleOptions {
+  const { file, args, cwd, envPairs, detached, uid, gid, stdio } = options;
+  validateCString(file, 'options.file');
+  if (file === '') throw invalidArgValue('options.file', file, 'cannot be empty');
+  if (cwd != null) validateCString(cwd, 'options.cwd');
+  if (uid != null) validateInteger(uid, 'options.uid', -0x80000000, 0x7fffffff);
+  if (gid != null) validateInteger(gid, 'options.gid', -0x80000000, 0x7fffffff);
+  const argv = args === undefined ? [] : cStrings(args, 'options.args');
+  return {
+    file,
+    args: argv.length === 0 ? [file] : argv,
+    cwd: cwd || undefined,
+    envPairs: envPairs === undefined ? undefined : cStrings(envPairs, 'options.envPairs'),
+    detached: !!detached,
+    uid,
+    gid,
+    stdio,
+  };
+}
 
 /** Node's kProcessFlagDetached. */
 const FLAG_DETACHED = 1;
@@ -84,6 +106,8 @@ export class ProcessHandle extends AsyncResource {
   pending = false;
   /** The control group in which the process was started. */
   group: Cgroup | null = null;
+  /** Whether the options come from our own spawn(), and not from a caller of Node's method. */
+  checked = false;
   /** What Node does not hand over. */
   own: OwnOptions = {};
   readonly #events: HandleEvents;
@@ -99,7 +123,8 @@ export class ProcessHandle extends AsyncResource {
    * or one by one (24.22 does).
    */
   spawn(...given: [HandleOptions] | ListedOptions): number {
-    const options = given.length === 1 ? given[0] : unlist(given);
+    const unchecked = given.length === 1 ? given[0] : unlist(given);
+    const options = this.checked ? unchecked : checkedOptions(unchecked);
     const current = engine();
     let stdio: Stdio | undefined;
     try {

@@ -12,9 +12,18 @@ import { invalidArgType, invalidArgValue, LaunchError } from '../errors.js';
 import { EXECUTORS, type Executor } from '../launch/executor.js';
 import type { Kernel } from '../launch/kernel.js';
 import type { Launched } from '../launch/launcher.js';
-import { EBADF, F_GETFD, FD_CLOEXEC, SIG_BLOCK } from '../plan/constants.js';
+import {
+  EBADF,
+  ENAMETOOLONG,
+  F_GETFD,
+  FD_CLOEXEC,
+  PATH_MAX,
+  SIG_BLOCK,
+} from '../plan/constants.js';
 import { type FileAction, followDescriptors, type SignalSet, type Step } from '../plan/plan.js';
 import {
+  listOf,
+  ownOptions,
   signalNumber,
   validateArray,
   validateBoolean,
@@ -53,7 +62,8 @@ export interface LaunchOptions extends ControlOptions {
   readonly executor?: Executor | undefined;
 }
 
-const OPTIONS: readonly (keyof LaunchOptions)[] = [
+/** Names of launch()'s options. */
+export const LAUNCH_OPTIONS: readonly (keyof LaunchOptions)[] = [
   'path',
   'argv',
   'env',
@@ -86,7 +96,11 @@ export interface LaunchedProcess {
  * then there is no process.
  */
 export function launch(options: LaunchOptions): LaunchedProcess {
-  validate(options);
+  validateObject(options, 'options');
+  return launchChecked(checked(ownOptions(options)));
+}
+
+function launchChecked(options: LaunchOptions): LaunchedProcess {
   const { path, argv = [path], search = false, executor } = options;
   const env = environment(options.env, argv);
   const current = engine();
@@ -152,7 +166,7 @@ function launchSteps(
   if (!closeOthers) {
     for (const fd of standard) descriptors.push({ type: 'dup2', from: fd, to: fd });
   }
-  descriptors.push(...actions);
+  for (const action of actions) descriptors.push(action);
   const { open } = followDescriptors(inOrder(asked, { descriptors: actions }), standard);
   // These must outlive the closing, and are closed by the exec unless the child was given them.
   const held = new Set<number>();
@@ -192,13 +206,11 @@ function currentMask(kernel: Kernel): SignalSet {
 }
 
 function validate(options: LaunchOptions): void {
-  validateObject(options, 'options');
-  validateOptionNames(options, OPTIONS);
+  validateOptionNames(options, LAUNCH_OPTIONS);
   const { path, argv, actions, executor } = options;
-  validateCString(path, 'options.path');
+  validatePath(path, 'options.path', 'exec');
   if (path === '') throw invalidArgValue('options.path', path, 'cannot be empty');
   if (argv !== undefined) {
-    validateArray(argv, 'options.argv');
     if (argv.length === 0) throw invalidArgValue('options.argv', argv, 'needs at least argv[0]');
     argv.forEach((argument, i) => {
       validateCString(argument, `options.argv[${i}]`);
@@ -207,7 +219,13 @@ function validate(options: LaunchOptions): void {
   for (const name of ['search', 'closeOthers'] as const) {
     if (options[name] !== undefined) validateBoolean(options[name], `options.${name}`);
   }
-  if (options.env != null) validateObject(options.env, 'options.env');
+  if (options.env != null) {
+    validateObject(options.env, 'options.env');
+    // Each element would be a variable.
+    if (ArrayBuffer.isView(options.env)) {
+      throw invalidArgType('options.env', 'of type object', options.env);
+    }
+  }
   // spawn() takes negative ones too, as Node's does.
   for (const name of ['uid', 'gid'] as const) {
     if (options[name] !== undefined) validateInteger(options[name], `options.${name}`, 0, MAX_ID);
@@ -215,12 +233,24 @@ function validate(options: LaunchOptions): void {
   if (executor !== undefined && !EXECUTORS.includes(executor)) {
     throw invalidArgValue('options.executor', executor, `must be one of: ${EXECUTORS.join(', ')}`);
   }
-  if (actions !== undefined) {
-    validateArray(actions, 'options.actions');
-    actions.forEach((action, i) => {
-      validateAction(action, `options.actions[${i}]`);
-    });
-  }
+  actions?.forEach((action, i) => {
+    validateAction(action, `options.actions[${i}]`);
+  });
+}
+
+/** Options that are checked, in lists and records that are nobody else's. */
+function checked(given: LaunchOptions): LaunchOptions {
+  const argv = given.argv === undefined ? undefined : listOf(given.argv, 'options.argv');
+  const list = given.actions === undefined ? undefined : listOf(given.actions, 'options.actions');
+  const actions = list?.map((action, i) => {
+    validateObject(action, `options.actions[${i}]`);
+    const { ...own } = action as Record<string, unknown>;
+    if (own.fds !== undefined) own.fds = listOf(own.fds, `options.actions[${i}].fds`);
+    return own;
+  });
+  const options = { ...given, argv, actions } as LaunchOptions;
+  validate(options);
+  return options;
 }
 
 /** Fields of each file action besides its type; a question mark for those that may be missing. */
@@ -234,6 +264,15 @@ const ACTION_FIELDS: Readonly<Record<FileAction['type'], readonly string[]>> = {
   closeAllBut: ['fds'],
   tcsetpgrp: ['fd'],
 };
+
+/** A path that can be one: the kernel would say the same of it, but it would have to get there. */
+function validatePath(path: unknown, name: string, step: string): void {
+  validateCString(path, name);
+  if (path.length >= PATH_MAX) {
+    const syscall = { open: 'openat', exec: 'execve' }[step] ?? step;
+    throw new LaunchError({ errno: ENAMETOOLONG, syscall, step, path });
+  }
+}
 
 function validateAction(action: unknown, name: string): asserts action is FileAction {
   validateObject(action, name);
@@ -250,7 +289,7 @@ function validateAction(action: unknown, name: string): asserts action is FileAc
     const value = record[field];
     const where = `${name}.${field}`;
     if (value === undefined && fields[i] !== field) continue;
-    if (field === 'path') validateCString(value, where);
+    if (field === 'path') validatePath(value, where, type);
     else if (field === 'fds') {
       validateArray(value, where);
       for (const [n, fd] of value.entries()) validateDescriptor(fd, `${where}[${n}]`);

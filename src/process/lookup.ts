@@ -2,7 +2,15 @@ import type { Controls } from '../controls/index.js';
 import { LaunchError, type LaunchFailure } from '../errors.js';
 import type { Kernel } from '../launch/kernel.js';
 import type { Environment } from '../launch/vectors.js';
-import { AT_FDCWD, EACCES, ENOENT, ENOTDIR, X_OK } from '../plan/constants.js';
+import {
+  AT_FDCWD,
+  EACCES,
+  ENAMETOOLONG,
+  ENOENT,
+  ENOTDIR,
+  PATH_MAX,
+  X_OK,
+} from '../plan/constants.js';
 import { searchPath } from './environment.js';
 
 /** What a program is looked for from. */
@@ -38,8 +46,10 @@ export function findCandidates(
 
 /** The paths that execvpe(3) would try for `file`, in order. */
 export function candidatesFor(file: string, path: string): string[] {
-  if (file.includes('/')) return [file];
-  return path.split(':').map((folder) => (folder === '' ? `./${file}` : `${folder}/${file}`));
+  // What is too long for a path is so in every folder.
+  if (file.length >= PATH_MAX || file.includes('/')) return [file];
+  const folders = new Set(path.split(':'));
+  return [...folders].map((folder) => (folder === '' ? `./${file}` : `${folder}/${file}`));
 }
 
 /**
@@ -53,6 +63,12 @@ export function lookAhead(
   file: string,
   cwd: string | undefined,
 ): { readonly index: number } | LaunchFailure {
+  for (const [path, syscall, step] of [
+    [cwd, 'chdir', 'chdir'],
+    [file, 'execve', 'exec'],
+  ] as const) {
+    if (path && path.length >= PATH_MAX) return { errno: ENAMETOOLONG, syscall, step, path };
+  }
   if (cwd !== undefined) {
     // With the dot at its end a path that is no directory is refused.
     const result = access(`${cwd}/.`);

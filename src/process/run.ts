@@ -1,10 +1,12 @@
+import { types } from 'node:util';
 import { invalidArgType, invalidArgValue, unknownOption } from '../errors.js';
 import {
+  cStrings,
   killSignalNumber,
+  ownOptions,
   validateBoolean,
   validateMaxBuffer,
   validateObject,
-  validateString,
   validateTimeout,
 } from '../validate.js';
 import type { ChildProcess, SpawnError } from './child-process.js';
@@ -31,7 +33,8 @@ export interface RunOptions extends SpawnOptions {
   outputTimeout?: number | undefined;
 }
 
-const OPTIONS: readonly string[] = [
+/** Names of run()'s options. */
+export const RUN_OPTIONS: readonly string[] = [
   ...SPAWN_OPTIONS,
   'input',
   'encoding',
@@ -125,17 +128,18 @@ export async function run(
     given = args as RunOptions;
     args = [];
   }
-  const options = given ?? {};
+  if (given != null) validateObject(given, 'options');
+  // Read once: what is checked is what is used.
+  const options = ownOptions(given);
   validate(options);
   const { input, encoding = 'utf8', maxBuffer = MAX_BUFFER, reject = true } = options;
   const { outputTimeout, cwd, timeout } = options;
   const killSignal = killSignalNumber(options.killSignal);
-  const list = (args ?? []) as readonly string[];
-  validateString(file, 'file');
-  const command = [file, ...list].map(quote).join(' ');
+  const list = cStrings(args ?? [], 'args');
   const started = performance.now();
   // The timer is ours, to know whether it was what ended the process.
   const child = spawn(file, list, { ...options, timeout: undefined });
+  const command = [file, ...list].map(quote).join(' ');
   let timedOut = false;
   if (timeout) {
     endAfter(child, timeout, killSignal, () => {
@@ -192,12 +196,11 @@ export async function run(
 }
 
 function validate(options: RunOptions): void {
-  validateObject(options, 'options');
   for (const name of Object.keys(options)) {
-    if (!OPTIONS.includes(name)) throw unknownOption(name, OPTIONS);
+    if (!RUN_OPTIONS.includes(name)) throw unknownOption(name, RUN_OPTIONS);
   }
   const { input, encoding, maxBuffer, reject, outputTimeout } = options;
-  if (input !== undefined && typeof input !== 'string' && !(input instanceof Uint8Array)) {
+  if (input !== undefined && typeof input !== 'string' && !types.isUint8Array(input)) {
     throw invalidArgType('options.input', 'a string or an instance of Uint8Array', input);
   }
   if (encoding !== undefined && encoding !== 'buffer' && !Buffer.isEncoding(encoding)) {
@@ -245,7 +248,6 @@ function describe(
   return exitCode === 0 ? null : `Command failed with exit code ${exitCode}`;
 }
 
-function quote(argument: unknown): string {
-  const text = String(argument);
+function quote(text: string): string {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

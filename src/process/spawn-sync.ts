@@ -2,7 +2,13 @@ import { constants } from 'node:os';
 import type { Stream } from 'node:stream';
 import { inspect } from 'node:util';
 import { type AcquiredControls, acquireControls } from '../controls/index.js';
-import { errnoCode, invalidArgType, invalidArgValue, LaunchError } from '../errors.js';
+import {
+  errnoCode,
+  invalidArgType,
+  invalidArgValue,
+  LaunchError,
+  unknownEncoding,
+} from '../errors.js';
 import type { Launched } from '../launch/launcher.js';
 import {
   killSignalNumber,
@@ -63,17 +69,16 @@ export function spawnSync(
   args?: readonly string[] | SpawnSyncOptions | null,
   options?: SpawnSyncOptions,
 ): SpawnSyncResult {
-  const normal = normalize(file, args, options);
-  const given = ownOptions(
-    (Array.isArray(args) || args == null ? options : args) as SpawnSyncOptions,
-  );
+  const isOptions = args !== null && typeof args === 'object' && !Array.isArray(args);
+  // Read once, for both: what is checked is what is used.
+  const given = snapshotOptions((isOptions ? args : options) as SpawnSyncOptions | undefined);
+  const normal = normalize(file, isOptions ? [] : args, given);
   validateTimeout(given.timeout);
   validateMaxBuffer(given.maxBuffer);
   const killSignal = killSignalNumber(given.killSignal) || constants.signals.SIGTERM;
-  const entries = syncStdio(given.stdio ?? 'pipe');
+  const entries = syncStdio((normal.stdio ?? 'pipe') as NonNullable<SpawnOptions['stdio']>);
   const input = inputBytes(given);
   const { encoding } = given;
-
   const engineNow = engine();
   let result: SpawnSyncResult;
   try {
@@ -97,8 +102,13 @@ export function spawnSync(
   }
   if (result.output !== null) {
     if (encoding && encoding !== 'buffer') {
+      // As Node, which does not look before there is something to decode.
+      const isNeeded = result.output.some((bytes) => bytes !== null && bytes.length > 0);
+      if (isNeeded && !Buffer.isEncoding(encoding)) throw unknownEncoding(encoding);
       result.output = result.output.map((bytes) =>
-        bytes instanceof Buffer ? bytes.toString(encoding as BufferEncoding) : bytes,
+        bytes instanceof Buffer && bytes.length > 0
+          ? bytes.toString(encoding as BufferEncoding)
+          : bytes && '',
       );
     }
     result.stdout = result.output[1] ?? null;
@@ -124,6 +134,12 @@ export function execSync(command: string, options?: ExecSyncOptions | null): Out
   validateCString(command, 'command');
   const given = withShell(options);
   return settle(spawnSync(command, given as SpawnSyncOptions), given, command);
+}
+
+/** The own properties of options; what are none stays what it is, to be refused. */
+function snapshotOptions(options: SpawnSyncOptions | undefined): SpawnSyncOptions {
+  const isRecord = typeof options === 'object' && options !== null && !Array.isArray(options);
+  return isRecord || options === undefined ? ownOptions(options) : options;
 }
 
 /** The output of a command that succeeded, or its error. */

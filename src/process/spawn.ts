@@ -1,6 +1,7 @@
 import { addAbortListener } from 'node:events';
 import type { Stream } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import { types } from 'node:util';
 import {
   CONTROL_NAMES,
   type ControlOptions,
@@ -8,11 +9,16 @@ import {
   prepareControls,
 } from '../controls/index.js';
 import { inOrder } from '../controls/stages.js';
-import { invalidArgType, invalidArgValue, unknownOption } from '../errors.js';
+import { invalidArgType, invalidArgValue, LaunchError, unknownOption } from '../errors.js';
 import { EXECUTORS, type Executor } from '../launch/executor.js';
+import { E2BIG } from '../plan/constants.js';
 import { imageOnly, type Plan } from '../plan/plan.js';
 import {
+  cString,
+  cStrings,
   killSignalNumber,
+  LONGEST_STRING,
+  listOf,
   ownOptions,
   validateAbortSignal,
   validateBoolean,
@@ -84,6 +90,14 @@ export const SPAWN_OPTIONS: readonly (keyof SpawnOptions)[] = [
   ...CONTROL_NAMES,
 ];
 
+const STDIO_WORDS: ReadonlySet<string> = new Set<StdioOption & string>([
+  'pipe',
+  'overlapped',
+  'ignore',
+  'inherit',
+  'ipc',
+]);
+
 const KNOWN: ReadonlySet<string> = new Set(SPAWN_OPTIONS);
 
 /**
@@ -109,11 +123,23 @@ export function spawn(
   validateTimeout(normal.timeout);
   validateAbortSignal(normal.signal, 'options.signal');
   const killSignal = killSignalNumber(normal.killSignal);
+  const serialization: unknown = normal.serialization;
+  if (serialization !== undefined && serialization !== 'json' && serialization !== 'advanced') {
+    const known = "must be one of: undefined, 'json', 'advanced'";
+    throw invalidArgValue('options.serialization', serialization, known);
+  }
 
   const child = new ChildProcess();
-  start(child, normal);
+  // Before the start: what is no signal must not come out when the process runs.
+  const abortion = normal.signal && endOnAbort(child, normal.signal, killSignal);
+  try {
+    start(child, normal);
+  } catch (error) {
+    abortion?.cancel();
+    throw error;
+  }
+  abortion?.begin();
   if (normal.timeout) endAfter(child, normal.timeout, killSignal);
-  if (normal.signal) endOnAbort(child, normal.signal, killSignal);
   return child;
 }
 
@@ -127,13 +153,12 @@ export interface NormalOptions extends StartOptions {
 export function normalize(file: unknown, args: unknown, given: unknown): NormalOptions {
   validateCString(file, 'file');
   if (file.length === 0) throw invalidArgValue('file', file, 'cannot be empty');
-  let list: unknown[] = [];
-  if (Array.isArray(args)) list = args.slice();
+  let list: string[] = [];
+  if (Array.isArray(args)) list = cStrings(args, 'args');
   else if (args !== undefined && args !== null) {
     if (typeof args !== 'object') throw invalidArgType('args', 'of type object', args);
     given = args;
   }
-  for (let i = 0; i < list.length; i++) validateNoNul(list[i], `args[${i}]`);
   if (given !== undefined) validateObject(given, 'options');
   const options = ownOptions(given as SpawnOptions);
   checkOptions(options);
@@ -142,21 +167,24 @@ export function normalize(file: unknown, args: unknown, given: unknown): NormalO
   let command = file;
   if (shell) {
     validateNoNul(shell, 'options.shell');
-    list = ['-c', [file, ...list].join(' ')];
     command = typeof shell === 'string' ? shell : '/bin/sh';
+    list = ['-c', joined([file, ...list], command)];
   }
   const vector = environment(env, list);
-  const usesChannel = Array.isArray(stdio) && stdio.includes('ipc');
-  const argv = [argv0 ?? command];
-  for (const argument of list) argv.push(String(argument));
+  const entries: unknown = Array.isArray(stdio) ? listOf(stdio, 'options.stdio') : stdio;
+  // Node would quote them, however long they are.
+  for (const each of Array.isArray(entries) ? entries : [entries]) {
+    if (typeof each === 'string' && !STDIO_WORDS.has(each)) throw invalidArgValue('stdio', each);
+  }
+  const usesChannel = Array.isArray(entries) && entries.includes('ipc');
   return {
     file: command,
-    args: argv,
+    args: [argv0 ?? command, ...list],
     // An empty one is none, as in Node.
     cwd: cwd == null ? undefined : pathOf(cwd, 'options.cwd') || undefined,
     // Node adds the channel's variables to a list that is there.
     envPairs: vector !== 'inherit' ? [...vector] : usesChannel ? pairs(process.env) : undefined,
-    stdio,
+    stdio: entries,
     detached: !!options.detached,
     windowsHide: !!options.windowsHide,
     windowsVerbatimArguments: !!options.windowsVerbatimArguments,
@@ -185,13 +213,18 @@ function checkOptions(options: SpawnOptions): void {
   }
   for (const name of ['uid', 'gid'] as const) {
     const id: unknown = options[name];
-    if (id != null && id !== (Number(id) | 0)) {
+    if (id != null && (typeof id !== 'number' || id !== (id | 0))) {
       throw invalidArgType(`options.${name}`, 'int32', id);
     }
   }
   const { shell, argv0, executor } = options;
   if (shell != null && typeof shell !== 'boolean' && typeof shell !== 'string') {
     throw invalidArgType('options.shell', 'one of type boolean or string', shell);
+  }
+  const env: unknown = options.env;
+  // Of a typed array each element would be a variable.
+  if (env && (typeof env !== 'object' || ArrayBuffer.isView(env))) {
+    throw invalidArgType('options.env', 'of type object', env);
   }
   if (argv0 != null) validateCString(argv0, 'options.argv0');
   if (executor !== undefined && !EXECUTORS.includes(executor)) {
@@ -216,9 +249,20 @@ export function checkExecutor(plan: Pick<Plan, 'steps' | 'cloneFlags'>): void {
   }
 }
 
+/** A command line for a shell. */
+function joined(words: readonly string[], shell: string): string {
+  let length = 0;
+  for (const word of words) length += word.length + 1;
+  if (length <= LONGEST_STRING) return words.join(' ');
+  // Nor could it be joined, if it were longer than any string.
+  throw new LaunchError({ errno: E2BIG, syscall: 'execve', step: 'exec', path: shell });
+}
+
 /** A path given as a string or as a file: URL. */
 export function pathOf(value: unknown, name: string): string {
-  if (value instanceof URL) return fileURLToPath(value);
+  if (types.isProxy(value)) throw invalidArgType(name, 'of type string or a URL', value);
+  // A URL can have a NUL in it, as %00.
+  if (value instanceof URL) value = fileURLToPath(cString(value, name));
   if (typeof value !== 'string') {
     throw invalidArgType(name, 'of type string or an instance of Buffer or URL', value);
   }
@@ -247,18 +291,20 @@ export function timerDelay(milliseconds: number): number {
   return Math.min(milliseconds, 0x7fffffff);
 }
 
-function endOnAbort(child: ChildProcess, signal: AbortSignal, kill: number | undefined): void {
+/** `begin` is for a process that was started, `cancel` for one that was not. */
+function endOnAbort(child: ChildProcess, signal: AbortSignal, kill: number | undefined) {
   const abort = (): void => {
     if (!tryKill(child, kill)) return;
     // One that could not be started has an error of its own.
     afterSpawn(child, () => child.emit('error', abortError(signal.reason)));
   };
-  if (signal.aborted) {
-    process.nextTick(abort);
-    return;
-  }
-  const listening = addAbortListener(signal, abort);
-  child.once('exit', () => listening[Symbol.dispose]());
+  const listening = signal.aborted ? undefined : addAbortListener(signal, abort);
+  const cancel = (): void => listening?.[Symbol.dispose]();
+  const begin = (): void => {
+    if (listening === undefined) process.nextTick(abort);
+    else child.once('exit', cancel);
+  };
+  return { begin, cancel };
 }
 
 function tryKill(child: ChildProcess, signal: number | undefined): boolean {

@@ -134,7 +134,9 @@ export function aboveStandard(inFlight: InFlight, fd: number): number {
 
 /** Status flags of a descriptor, which must be open. */
 function statusFlags(kernel: Kernel, fd: number): number {
-  const flags = kernel.call('fcntl', fd, F_GETFL);
+  // The kernel would look at 32 bits of any number, and of what is none make 0.
+  const isNumber = Number.isInteger(fd) && fd >= 0 && fd <= 0x7fffffff;
+  const flags = isNumber ? kernel.call('fcntl', fd, F_GETFL) : -EBADF;
   if (flags < 0) throw new LaunchError({ errno: EBADF, syscall: 'fcntl', step: 'stdio', fd });
   return flags;
 }
