@@ -86,7 +86,7 @@ export class ElfWriter {
   /** The next `size` bytes, which must be there. */
   #take(size: number): number {
     const at = this.#at;
-    if (!(at >= 0 && at + size <= this.bytes.length)) {
+    if (!(Number.isInteger(at) && at >= 0 && at + size <= this.bytes.length)) {
       throw new EncodingError(`the file has no ${size} bytes at ${at}`);
     }
     this.#at = at + size;

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { signalsIn, statOf, statusOf, until } from '../process/observe.js';
+import { descriptorsOf, signalsIn, statOf, statusOf, until } from '../process/observe.js';
 
 const skip = spawnSync('strace', ['-V']).error !== undefined && 'strace is missing';
 const library = new URL('../../src/index.js', import.meta.url).href;
@@ -20,37 +20,56 @@ function childrenOf(pid: number): number[] {
     });
 }
 
+/** Looks at a child that strace keeps in front of its exec, in the parent's memory. */
+async function atTheWindow(look: (child: number, node: number) => void): Promise<void> {
+  // A descriptor that is close-on-exec, as all of Node's are.
+  const script = `
+    const { openSync } = await import('node:fs');
+    openSync('/etc', 'r');
+    const { launch } = await import(${JSON.stringify(library)});
+    const child = launch({ path: '/bin/true' });
+    process.exitCode = (await child.exited).exitCode;
+  `;
+  const injection = 'inject=execveat:delay_enter=60000000:when=1';
+  const node = ['--input-type=module', '-e', script];
+  const strace = spawn(
+    'strace',
+    ['-f', '-qqq', '-o', '/dev/null', '-e', injection, process.execPath, ...node],
+    { stdio: 'ignore' },
+  );
+  const parent = await until('node runs', () => childrenOf(strace.pid as number)[0]);
+  const child = await until('there is a child', () => childrenOf(parent)[0]);
+  try {
+    look(child, parent);
+  } finally {
+    // Without a tracer they go on at once.
+    strace.kill('SIGKILL');
+    await until('node has ended', () => !existsSync(`/proc/${parent}`));
+  }
+}
+
 test('between clone and execveat the child has all signals blocked, and its parent thread waits', {
   skip,
 }, async () => {
-  const script = `import(${JSON.stringify(library)}).then(({ launch }) => launch({ path: '/bin/true' }))`;
-  // The child is kept in front of its exec, the second of the program: five seconds are enough to look.
-  const strace = spawn(
-    'strace',
-    [
-      '-f',
-      '-qqq',
-      '-o',
-      '/dev/null',
-      '-e',
-      'trace=execveat',
-      '-e',
-      'inject=execveat:delay_enter=3000000:when=1',
-      process.execPath,
-      '-e',
-      script,
-    ],
-    { stdio: 'ignore' },
-  );
-  const ended = new Promise((resolve) => strace.once('exit', resolve));
-  const node = await until('node runs', () => childrenOf(strace.pid as number)[0]);
-  const child = await until('there is a child', () => childrenOf(node)[0]);
-  const blocked = new Set(signalsIn(child, 'SigBlk'));
-  for (let signal = 1; signal <= 64; signal++) {
-    assert.equal(blocked.has(signal), signal !== 9 && signal !== 19, `signal ${signal}`);
-  }
-  // It is still in the parent's memory, and alone of all threads stands there.
-  assert.equal(statusOf(child).get('VmSize'), statusOf(node).get('VmSize'));
-  assert.match(readFileSync(`/proc/${node}/task/${node}/stat`, 'latin1'), /\) [DSt] /);
-  assert.equal(await ended, 0);
+  await atTheWindow((child, node) => {
+    const blocked = new Set(signalsIn(child, 'SigBlk'));
+    for (let signal = 1; signal <= 64; signal++) {
+      assert.equal(blocked.has(signal), signal !== 9 && signal !== 19, `signal ${signal}`);
+    }
+    // It is still in the parent's memory, and alone of all threads stands there.
+    assert.equal(statusOf(child).get('VmSize'), statusOf(node).get('VmSize'));
+    assert.match(readFileSync(`/proc/${node}/task/${node}/stat`, 'latin1'), /\) [DSt] /);
+  });
+});
+
+test('until its exec the child has a copy of the whole table, and then only what was given', {
+  skip,
+}, async () => {
+  await atTheWindow((child, node) => {
+    // What is made with the child itself is not in its copy.
+    const own = [...descriptorsOf(node)].filter(([, text]) => !text.includes('pidfd'));
+    assert.deepEqual([...descriptorsOf(child)], own);
+    assert.ok([...descriptorsOf(child).values()].includes('/etc'));
+  });
+  // What of it the target has, inheritance.test.ts says.
 });
