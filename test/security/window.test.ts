@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { descriptorsOf, signalsIn, statOf, statusOf, until } from '../process/observe.js';
 
@@ -22,29 +23,39 @@ function childrenOf(pid: number): number[] {
 
 /** Looks at a child that strace keeps in front of its exec, in the parent's memory. */
 async function atTheWindow(look: (child: number, node: number) => void): Promise<void> {
-  // A descriptor that is close-on-exec, as all of Node's are.
+  // A descriptor that is close-on-exec, as all of Node's are. The first launch finds out what the
+  // kernel offers; the second is the one to look at.
   const script = `
     const { openSync } = await import('node:fs');
     openSync('/etc', 'r');
     const { launch } = await import(${JSON.stringify(library)});
-    const child = launch({ path: '/bin/true' });
-    process.exitCode = (await child.exited).exitCode;
+    const start = () => launch({ path: '/bin/true', executor: 'image' }).exited;
+    await start();
+    process.stdin.once('data', async () => process.exit((await start()).exitCode));
+    console.log('ready');
   `;
-  const injection = 'inject=execveat:delay_enter=60000000:when=1';
-  const node = ['--input-type=module', '-e', script];
+  const node = spawn(process.execPath, ['--input-type=module', '-e', script], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  const pid = node.pid as number;
+  const ended = once(node, 'exit');
+  await once(node.stdout, 'data');
+  const injection = 'inject=execveat:delay_enter=60000000';
   const strace = spawn(
     'strace',
-    ['-f', '-qqq', '-o', '/dev/null', '-e', injection, process.execPath, ...node],
-    { stdio: 'ignore' },
+    ['-f', '-qqq', '-o', '/dev/null', '-e', injection, '-p', `${pid}`],
+    {
+      stdio: 'ignore',
+    },
   );
-  const parent = await until('node runs', () => childrenOf(strace.pid as number)[0]);
-  const child = await until('there is a child', () => childrenOf(parent)[0]);
+  await until('node is traced', () => statusOf(pid).get('TracerPid') !== '0');
+  node.stdin.end('go');
   try {
-    look(child, parent);
+    look(await until('there is a child', () => childrenOf(pid)[0]), pid);
   } finally {
     // Without a tracer they go on at once.
     strace.kill('SIGKILL');
-    await until('node has ended', () => !existsSync(`/proc/${parent}`));
+    assert.deepEqual(await ended, [0, null]);
   }
 }
 
