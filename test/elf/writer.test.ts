@@ -5,7 +5,7 @@ import { alignUp, ElfWriter } from '../../src/elf/encode.js';
 import { dataSizeOffsets, imageTemplate, writeImageHead } from '../../src/elf/image.js';
 import { EncodingError } from '../../src/machine/assembler.js';
 import { MACHINES } from '../../src/machine/index.js';
-import { runs } from '../fuzz/runs.js';
+import { runs } from '../soak.js';
 import { assertSegments, ElfReader } from './reader.js';
 
 const SIZES = { u8: 8, u16: 16, u32: 32 } as const;

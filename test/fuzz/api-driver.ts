@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os';
 import { promisify } from 'node:util';
 import fc from 'fast-check';
 import type * as Library from '../../src/index.js';
-import { runs } from '../soak.js';
 import {
   type Hostile,
   hostile,
@@ -342,7 +341,7 @@ for (const form of FORMS) {
     await attempt(form, given);
     if (alive.size > 20) await settle();
   });
-  await fc.assert(property, { numRuns: runs(Number(process.env.FUZZ_RUNS ?? 150)) });
+  await fc.assert(property, { numRuns: Number(process.env.FUZZ_RUNS ?? 150) });
   await settle();
 }
 const marks = readdirSync('.').filter((name) => name === 'mark');

@@ -14,6 +14,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { runs } from '../soak.js';
 
 const DRIVER = fileURLToPath(new URL('api-driver.js', import.meta.url));
 
@@ -46,7 +47,7 @@ test('values of any kind: a typed error or a legal start, nothing by accident, n
     const fd = openSync(progress, 'w+');
     const options = {
       cwd: home,
-      env: { PATH: path, SAFEEXEC_DEBUG: '1', SAFEEXEC_SOAK: process.env.SAFEEXEC_SOAK },
+      env: { PATH: path, SAFEEXEC_DEBUG: '1', FUZZ_RUNS: String(runs(150)) },
       stdio: ['ignore' as const, 'pipe' as const, 'pipe' as const, fd],
       encoding: 'utf8' as const,
       maxBuffer: 1e9,

@@ -13,7 +13,7 @@ import { isSubcommand } from '../../src/cli/help.js';
 import { run } from '../../src/cli/run.js';
 import { UsageError } from '../../src/cli/usage.js';
 import { children } from '../process/observe.js';
-import { runs } from './runs.js';
+import { runs } from '../soak.js';
 
 /** Of errors of safeexec itself, and of commands that are not there. */
 const CODES = new Set([0, 2, 124, 125, 126, 127]);

@@ -7,7 +7,7 @@ import { type Assembler, EncodingError } from '../../src/machine/assembler.js';
 import { Ia32Assembler } from '../../src/machine/ia32.js';
 import { Riscv64Assembler } from '../../src/machine/riscv64.js';
 import { X64Assembler } from '../../src/machine/x64.js';
-import { runs } from '../fuzz/runs.js';
+import { runs } from '../soak.js';
 
 /**
  * A number that an instruction cannot hold must be refused, and never cut to size. Seen without a
