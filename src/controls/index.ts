@@ -133,6 +133,12 @@ function keptSandbox(
 
 function contributionsOf(options: ControlOptions): Contribution[] {
   const contributions: Contribution[] = [];
+  // Read once: what is checked is what is used.
+  const given: Record<string, unknown> = { ...options };
+  for (const name of CONTROL_NAMES) {
+    if (given[name] !== undefined) given[name] = snapshot(given[name], `options.${name}`);
+  }
+  options = given;
   for (const { names, prepare } of CONTROLS) {
     if (names.every((name) => options[name] === undefined)) continue;
     const contribution = prepare(options);

@@ -255,26 +255,15 @@ function validate(options: LaunchOptions): void {
 
 /** Options that are checked, in lists and records that are nobody else's. */
 function checked(given: LaunchOptions): LaunchOptions {
-  const list = (name: 'argv' | 'signalMask' | 'signalDefaults'): unknown =>
-    given[name] === undefined || given[name] === 'all'
-      ? given[name]
-      : listOf(given[name], `options.${name}`);
-  const actions =
-    given.actions === undefined
-      ? undefined
-      : listOf(given.actions, 'options.actions').map((action, i) => {
-          validateObject(action, `options.actions[${i}]`);
-          const { ...own } = action as Record<string, unknown>;
-          if (own.fds !== undefined) own.fds = listOf(own.fds, `options.actions[${i}].fds`);
-          return own;
-        });
-  const options = {
-    ...given,
-    argv: list('argv'),
-    actions,
-    signalMask: list('signalMask'),
-    signalDefaults: list('signalDefaults'),
-  } as LaunchOptions;
+  const argv = given.argv === undefined ? undefined : listOf(given.argv, 'options.argv');
+  const list = given.actions === undefined ? undefined : listOf(given.actions, 'options.actions');
+  const actions = list?.map((action, i) => {
+    validateObject(action, `options.actions[${i}]`);
+    const { ...own } = action as Record<string, unknown>;
+    if (own.fds !== undefined) own.fds = listOf(own.fds, `options.actions[${i}].fds`);
+    return own;
+  });
+  const options = { ...given, argv, actions } as LaunchOptions;
   validate(options);
   return options;
 }
