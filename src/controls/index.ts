@@ -1,5 +1,6 @@
+import { invalidArgType } from '../errors.js';
 import type { Launcher } from '../launch/launcher.js';
-import { snapshot } from '../validate.js';
+import { ownOptions, snapshot } from '../validate.js';
 import { CGROUP, type CgroupOptions } from './cgroup.js';
 import type { Cgroup } from './cgroup-group.js';
 import type { Contribution, Control, HeldProgram, Resource } from './control.js';
@@ -91,18 +92,25 @@ export interface AcquiredControls
 /** Checks control options; undefined if none is set. Throws before anything is started. */
 export function prepareControls(options: ControlOptions): Controls | undefined {
   // Read once: what is checked is what is used.
-  const given: Record<string, unknown> = { ...options };
+  const given: Record<string, unknown> = ownOptions(options as object) as Record<string, unknown>;
   for (const name of CONTROL_NAMES) {
-    if (given[name] !== undefined) given[name] = snapshot(given[name], `options.${name}`);
+    if (given[name] === undefined) continue;
+    given[name] = snapshot(given[name], `options.${name}`);
+    if (isOpaque(given[name])) {
+      throw invalidArgType(`options.${name}`, 'an object with settings', given[name]);
+    }
   }
   const checked = checkSandbox(given);
   if (checked === null) return combine(contributionsOf(given), null);
   const prepare = (sandbox: Sandbox): Contribution[] => prepareSandbox(given, sandbox);
   if (!checked.bestEffort) return keptSandbox(given, checked, prepare);
-  return combine(
-    [{ steps: {}, changesRoot: true, acquire: (launcher) => weaken(launcher, checked, prepare) }],
-    null,
-  );
+  return combine([{ steps: {}, acquire: (launcher) => weaken(launcher, checked, prepare) }], null);
+}
+
+/** Whether an object is of a class, and has nothing to read: a URL, a Map, a Date. */
+function isOpaque(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
+  return Object.getPrototypeOf(value) !== null && Object.keys(value).length === 0;
 }
 
 /** How many sandboxes are kept. */
@@ -134,7 +142,7 @@ function keptSandbox(
 function contributionsOf(options: ControlOptions): Contribution[] {
   const contributions: Contribution[] = [];
   // Read once: what is checked is what is used.
-  const given: Record<string, unknown> = { ...options };
+  const given: Record<string, unknown> = ownOptions(options as object) as Record<string, unknown>;
   for (const name of CONTROL_NAMES) {
     if (given[name] !== undefined) given[name] = snapshot(given[name], `options.${name}`);
   }
@@ -152,17 +160,19 @@ function prepareSandbox(
   given: ControlOptions & { readonly cwd?: unknown },
   { parts, directory }: Sandbox,
 ): Contribution[] {
-  const contributions = contributionsOf({
+  const options: ControlOptions = {
     ...given,
     ...parts,
     seccomp: given.seccomp ?? parts.seccomp,
-    limits: { ...parts.limits, ...given.limits },
-  });
+    limits: ownOptions({ ...parts.limits, ...given.limits }),
+  };
+  const contributions = contributionsOf(ownOptions(options));
   const isPlaced = given.cwd != null || contributions.some(({ cwdFd }) => cwdFd !== undefined);
   if (directory !== undefined && !isPlaced) {
     contributions.push({ steps: { directory: [{ type: 'chdir', path: directory }] } });
   }
-  return contributions;
+  // What this process does not find is not in the sandbox either.
+  return contributions.map((each) => ({ ...each, changesRoot: false }));
 }
 
 /** A sandbox of what there is: asks the kernel for namespaces, and goes without if need be. */

@@ -225,7 +225,7 @@ export class InFlight {
   ): void {
     const { memory } = this.#loaded;
     const { wordSize } = memory;
-    for (const name in parameters) {
+    for (const name of Object.keys(parameters) as Parameter[]) {
       for (const place of parameters[name]) memory.setWord(this.#loaded.at(place), values[name]);
     }
     const instruction = HEADER_WORDS + entry * INSTRUCTION_WORDS;

@@ -18,7 +18,7 @@ import { traces } from '../process/observe.js';
 
 const folder = realpathSync(mkdtempSync(join(tmpdir(), 'safeexec-sandbox-')));
 mkdirSync(join(folder, 'a/b'), { recursive: true });
-writeFileSync(join(folder, 'a/file'), 'content');
+writeFileSync(join(folder, 'a/file'), 'content', { mode: 0o755 });
 writeFileSync(join(folder, 'a/b/file'), 'content');
 after(() => rmSync(folder, { recursive: true }));
 
