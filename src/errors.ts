@@ -59,6 +59,9 @@ export class LaunchError extends Error {
   }
 }
 
+/** A step of the plan failed, in the new process, and that was known at once. */
+export class PlanError extends LaunchError {}
+
 /** `ENOENT` for 2, and so on. */
 export function errnoCode(errno: number): string {
   const name = getSystemErrorName(-errno);

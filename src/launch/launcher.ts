@@ -1,5 +1,5 @@
 import { alignUp } from '../elf/encode.js';
-import { InternalError, LaunchError, type LaunchFailure } from '../errors.js';
+import { InternalError, LaunchError, type LaunchFailure, PlanError } from '../errors.js';
 import { EINTR, ENOSYS, EPERM, P_PIDFD, SIGKILL, WEXITED } from '../plan/constants.js';
 import { imageOnly, type Plan, type Step } from '../plan/plan.js';
 import { HEADER, HEADER_WORDS } from '../program/instruction.js';
@@ -285,7 +285,7 @@ export class Launcher {
     if (outcome < 0) {
       throw new LaunchError({ errno: -outcome, syscall: 'read', step: 'error pipe' });
     }
-    throw new LaunchError(explain(address, result));
+    throw new PlanError(explain(address, result));
   }
 
   /** Ends a child that cannot be used, and reaps it. */

@@ -2,7 +2,7 @@ import { AsyncResource } from 'node:async_hooks';
 import type { Cgroup } from '../controls/cgroup-group.js';
 import { acquireControls, type Controls } from '../controls/index.js';
 import type { SandboxInForce } from '../controls/sandbox.js';
-import { invalidArgValue, LaunchError, type LaunchFailure } from '../errors.js';
+import { invalidArgValue, LaunchError, type LaunchFailure, PlanError } from '../errors.js';
 import type { Executor } from '../launch/executor.js';
 import type { Launched } from '../launch/launcher.js';
 import type { Environment } from '../launch/vectors.js';
@@ -84,6 +84,9 @@ export interface StartOptions extends Omit<HandleOptions, 'stdio'>, OwnOptions {
   readonly windowsVerbatimArguments?: boolean | undefined;
 }
 
+/** Errors that Node's ChildProcess reports by an event; it throws others. */
+const REPORTED: ReadonlySet<string> = new Set(['EACCES', 'EAGAIN', 'EMFILE', 'ENFILE', 'ENOENT']);
+
 /** What a handle tells its ChildProcess. */
 export interface HandleEvents {
   /** The target runs now; spawn() did not know yet. */
@@ -137,6 +140,10 @@ export class ProcessHandle extends AsyncResource {
     } catch (error) {
       if (!(error instanceof LaunchError)) throw error;
       const { errno, syscall, step, path, fd } = error;
+      if (error instanceof PlanError && !REPORTED.has(error.code)) {
+        this.#failLater({ errno: -errno, syscall, step, path, fd });
+        return 0;
+      }
       this.failure = { errno: -errno, syscall, step, path, fd };
       return errno;
     } finally {
@@ -193,6 +200,12 @@ export class ProcessHandle extends AsyncResource {
         this.#ended(exit, null);
       },
     });
+  }
+
+  /** As if it had not been known yet: whether it is, is a matter of chance. */
+  #failLater(failure: LaunchFailure): void {
+    this.pending = true;
+    process.nextTick(() => this.#ended(null, failure));
   }
 
   kill(signal: number): number {

@@ -103,6 +103,9 @@ export class RunError extends Error implements RunResult<string | Buffer> {
   }
 }
 
+/** Of a process that was not started. */
+const UNSTARTED = { exitCode: null, signal: null, resourceUsage: null, timedOut: false } as const;
+
 /**
  * Runs a command to its end and collects what it writes. Rejects with RunError if it cannot be
  * started, exits with another code than 0, is ended by a signal, or writes too much; throws nothing
@@ -138,8 +141,30 @@ export async function run(
   const list = cStrings(args ?? [], 'args');
   const started = performance.now();
   // The timer is ours, to know whether it was what ended the process.
-  const child = spawn(file, list, { ...options, timeout: undefined });
-  const command = [file, ...list].map(quote).join(' ');
+  const conclude = (
+    result: RunResult<string | Buffer>,
+    failure: SpawnError | null,
+  ): RunResult<string | Buffer> => {
+    const reason = describe(result, failure);
+    if (reason === null) return result;
+    const error = new RunError(`${reason}: ${result.command}`, result, cwd, failure);
+    if (reject) throw error;
+    return { ...result, error };
+  };
+  // What is no string is only found out by spawn().
+  const commandLine = (): string => [file, ...list].map(quote).join(' ');
+  let child: ChildProcess;
+  try {
+    child = spawn(file, list, { ...options, timeout: undefined });
+  } catch (error) {
+    // What is wrong with the arguments has no system call.
+    const failure = error as SpawnError;
+    if (failure.syscall === undefined) throw error;
+    const durationMs = performance.now() - started;
+    const output = encoding === 'buffer' ? Buffer.alloc(0) : '';
+    const command = commandLine();
+    return conclude({ ...UNSTARTED, command, stdout: output, stderr: output, durationMs }, failure);
+  }
   let timedOut = false;
   if (timeout) {
     endAfter(child, timeout, killSignal, () => {
@@ -179,7 +204,7 @@ export async function run(
   const durationMs = performance.now() - started;
   const { exitCode, signalCode } = child;
   const result = {
-    command,
+    command: commandLine(),
     stdout: decode(stdout()),
     stderr: decode(stderr()),
     exitCode: exitCode !== null && exitCode < 0 ? null : exitCode,
@@ -188,11 +213,7 @@ export async function run(
     resourceUsage: child.resourceUsage,
     timedOut,
   };
-  const reason = describe(result, failure);
-  if (reason === null) return result;
-  const error = new RunError(`${reason}: ${command}`, result, cwd, failure);
-  if (reject) throw error;
-  return { ...result, error };
+  return conclude(result, failure);
 }
 
 function validate(options: RunOptions): void {
