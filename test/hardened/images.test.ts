@@ -113,6 +113,9 @@ test('where no file can be executed either, direct, or an error that says what t
     'executable memfd',
     'image executor',
     'memfd_create',
+    'pid namespaces, mounts',
+    'time namespaces',
+    'user namespaces',
   ]);
 });
 

@@ -27,7 +27,7 @@ describe('without a system call, its substitute works', () => {
     ['close_range', [noCloseRange], ['close_range']],
     ['close_range, which a filter refuses', [{ ...noCloseRange, errno: EPERM }], ['close_range']],
     ['CLONE_PIDFD', [noClonePidfd], []],
-    ['pidfd_open', [noPidfdOpen], ['pidfd_open']],
+    ['pidfd_open', [noPidfdOpen], ['pidfd_open', 'pid namespaces, mounts']],
     [
       'MFD_EXEC',
       [{ call: 'memfd_create', errno: EINVAL, argument: { index: 1, bits: MFD_EXEC } }],
@@ -94,5 +94,13 @@ describe('without a system call that nothing replaces, nothing is started', () =
 test('without /proc everything works', { skip: noMounts }, () => {
   const { doctor, ...found } = observe({ mounts: NO_PROC });
   assert.deepEqual(found, allWorks('memfd', false));
-  assert.deepEqual(Object.keys(doctor.missing), ['/proc']);
+  assert.deepEqual(Object.keys(doctor.missing), [
+    '/proc',
+    // What is written there.
+    'user namespaces',
+    'pid namespaces, mounts',
+    'time namespaces',
+    'oom_score_adj',
+    'personality',
+  ]);
 });

@@ -20,6 +20,11 @@ export function closeEach(first: number, last: number, { b }: Emitter): void {
  * as much: a descriptor may stand above RLIMIT_NOFILE, and that may be a thousand million.
  */
 export function closeEachFrom(first: number, emitter: Emitter): void {
+  closeCounted(emitter.b, first, countFrom(first, emitter));
+}
+
+/** How many descriptors the table has from `first` on, in a word. */
+export function countFrom(first: number, emitter: Emitter): Place {
   const { b, site } = emitter;
   const step = { step: 'close descriptors', path: OPEN_DESCRIPTORS };
   const [directory, size, buffer] = [b.words(0), b.words(0), b.reserve(BUFFER, 8)];
@@ -46,11 +51,11 @@ export function closeEachFrom(first: number, emitter: Emitter): void {
   }
   b.copy(directory, b.argumentOf(b.position + 1, 0));
   b.syscall('close', [0]);
-  closeCounted(b, first, count);
+  return count;
 }
 
 /** Closes as many descriptors as the word `count` says, and uses that word up. */
-function closeCounted(b: ProgramBuilder, first: number, count: Place): void {
+export function closeCounted(b: ProgramBuilder, first: number, count: Place): void {
   const done = b.label();
   const again = b.here();
   b.branchIfEqual(count, 0, done);

@@ -17,7 +17,7 @@ import {
   WNOHANG,
 } from '../constants.js';
 import { LAST_DESCRIPTOR } from '../descriptors.js';
-import { closeEachFrom } from './close-each.js';
+import { closeCounted, countFrom } from './close-each.js';
 import type { Emitter } from './emitter.js';
 import type { StepKinds } from './kind.js';
 import { fillPoll, openOwnPidfd } from './user-namespace.js';
@@ -70,6 +70,8 @@ class Fork {
   readonly #monitor: Place;
   readonly #init: Place;
   readonly #target: Place;
+  /** How many descriptors to close where there is no close_range(2). */
+  #open: Place | null = null;
   /** The disposition of SIGCHLD, which the monitor must not ignore. */
   readonly #onChild: Place;
 
@@ -96,6 +98,8 @@ class Fork {
     const action = [SIGCHLD, emitter.defaultAction(), this.#onChild, SIGSET_SIZE];
     emitter.call('rt_sigaction', action, STEP);
     openOwnPidfd(emitter, this.#monitor, STEP.step);
+    // Counted now: once the target goes on, /proc may be that of another pid namespace.
+    if (emitter.site.closeRange === false) this.#open = countFrom(0, emitter);
     b.syscall('prctl', [PR_GET_DUMPABLE], { result: dumpable });
     emitter.call('prctl', [PR_SET_DUMPABLE, 0], STEP);
     if (hasInit) {
@@ -233,7 +237,7 @@ class Fork {
     const { b } = this.#emitter;
     b.syscall('chdir', [b.string('/')]);
     b.syscall('prctl', [PR_SET_NAME, b.string(name)]);
-    if (this.#emitter.site.closeRange === false) closeEachFrom(0, this.#emitter);
+    if (this.#open !== null) closeCounted(b, 0, this.#open);
     else b.syscall('close_range', [0, LAST_DESCRIPTOR, 0]);
   }
 }
