@@ -22,6 +22,7 @@ export const ETXTBSY = 26;
 export const ENAMETOOLONG = 36;
 export const ENOSYS = 38;
 export const ENOPKG = 65;
+export const EBADFD = 77;
 export const ELIBBAD = 80;
 export const EUSERS = 87;
 export const EOPNOTSUPP = 95;

@@ -20,6 +20,10 @@ const PERIODS: Readonly<Record<string, number>> = {
   epoll_pwait: 1024,
   // Without close_range(2) there is one for each descriptor.
   close: 256,
+  // Node makes one for each variable of the environment that it reads with care.
+  capget: 1024,
+  // One for each capability, and more.
+  prctl: 512,
   // How the fixture looks at its own descriptors.
   getdents64: 1024,
   lseek: 1024,

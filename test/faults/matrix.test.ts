@@ -4,6 +4,7 @@ import type { Row, Site } from './cells.js';
 import { ERRNOS } from './errnos.js';
 import { matrix, missing } from './matrix.js';
 import { table } from './print.js';
+import { toleranceOf } from './tolerated.js';
 
 /*
  * The fault matrix: `npm run faults` prints it. Here a part of it is made, and with
@@ -19,9 +20,9 @@ test('a system call that fails is an error of its step, or is got over', {
   assert.equal(faults.length, 0, table(faults));
   checkSteps(rows, sites);
   // In the first rounds the JavaScript heap still grows; what a launch leaves, later ones leave too.
-  const late = mappings.slice(2);
+  const late = mappings.slice(4);
   const sum = (field: 'cells' | 'more'): number => late.reduce((all, each) => all + each[field], 0);
-  assert.ok(sum('more') <= sum('cells') / 4, JSON.stringify(mappings));
+  assert.ok(sum('more') <= sum('cells') / 2, JSON.stringify(mappings));
 });
 
 const PLAIN: ReadonlySet<string> = new Set(['image', 'direct']);
@@ -29,8 +30,10 @@ const PLAIN: ReadonlySet<string> = new Set(['image', 'direct']);
 /** What the programs say can fail has failed, and was reported as they name it. */
 function checkSteps(rows: readonly Row[], sites: readonly Site[]): void {
   const key = ({ executor, step, syscall }: Site): string => `${executor}: ${step} (${syscall})`;
-  const wanted = sites.filter(({ step, handled, syscall, executor }) => {
-    return step !== null && handled && PLAIN.has(executor) && (ERRNOS[syscall] ?? []).length > 0;
+  const wanted = sites.filter((site) => {
+    const { step, handled, syscall, executor } = site;
+    const ends = (errno: string): boolean => toleranceOf({ site, errno }) === undefined;
+    return step !== null && handled && PLAIN.has(executor) && ERRNOS[syscall]?.some(ends);
   });
   const seen = new Set(
     rows

@@ -61,6 +61,7 @@ export function sampleFiles({ kernel }: Engine): SampleFiles {
     folder,
     folderDescriptor,
     descriptors,
+    namespace: openSync('/proc/self/ns/uts', 'r'),
     terminal: terminal(kernel),
   };
 }

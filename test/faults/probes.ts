@@ -33,6 +33,8 @@ const PROBES: Readonly<Record<string, readonly [Arguments, Arguments?]>> = {
     [-1, NOWHERE, -1],
     [-100, NOWHERE, 0],
   ],
+  // Of standard output, which is a pipe of the fixture's own.
+  fchmod: [NONE, [1, 0o600]],
   fcntl: [
     [-1, 1],
     [1, 1],

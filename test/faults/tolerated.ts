@@ -86,6 +86,11 @@ const TOLERATED: readonly Tolerance[] = [
     errnos: ['EBADF'],
     how: 'takes it for closed',
   },
+  { at: 'landlock', syscall: 'landlock_add_rule', how: 'asks again, as for a file' },
+  { at: 'landlock', syscall: 'openat', how: 'opens again what may be missing' },
+  { at: 'mkdir', syscall: 'mkdirat', how: 'makes it again, if it is not there' },
+  // The working directory by its name once more, after mounts.
+  { at: 'child', syscall: 'chdir', how: 'goes on in /' },
   { at: 'pthread_create', syscall: 'clone3', errnos: ['ENOSYS'], how: 'libc takes clone' },
   { at: 'process/supervision: awaitOutcome', syscall: 'ppoll', how: 'waits in the event loop' },
   { at: 'process/supervision: #onOutcome', syscall: 'read', how: 'reads it later' },
@@ -113,7 +118,7 @@ const TOLERATED: readonly Tolerance[] = [
 export function toleranceOf({ site, errno }: Cell): Tolerance | undefined {
   return TOLERATED.find(
     ({ at, syscall, errnos, executor }) =>
-      (at === site.by || at === site.step) &&
+      (at === site.step || (at === site.by && !(at === 'child' && site.step !== null))) &&
       syscall === site.syscall &&
       (errnos ?? [errno]).includes(errno) &&
       (executor ?? site.executor) === site.executor,

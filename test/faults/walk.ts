@@ -1,7 +1,15 @@
-import { accessSync, constants, readFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
 import { InternalError } from '../../src/errors.js';
 import type { Machine } from '../../src/machine/machine.js';
-import { ENOENT, ENOEXEC, F_DUPFD_CLOEXEC, SIG_IGN } from '../../src/plan/constants.js';
+import {
+  EINVAL,
+  ENOENT,
+  ENOEXEC,
+  F_DUPFD_CLOEXEC,
+  PR_CAP_AMBIENT,
+  PR_CAPBSET_READ,
+  SIG_IGN,
+} from '../../src/plan/constants.js';
 import {
   HEADER_WORDS,
   INSTRUCTION_WORDS,
@@ -11,7 +19,7 @@ import {
 } from '../../src/program/instruction.js';
 import { layoutOf, link } from '../../src/program/link.js';
 import { SimulatedMemory, simulate } from '../../src/program/simulate.js';
-import { signalsIn } from '../process/observe.js';
+import { signalsIn, statusOf } from '../process/observe.js';
 
 /*
  * Which system calls a program makes, in which order: found by running it in the reference
@@ -130,8 +138,17 @@ function resultOf(
     case 'clone':
     case 'clone3':
       return asChild ? 0n : PID;
+    case 'getppid':
+      return BigInt(process.pid);
+    case 'prctl':
+      if (Number(first) === PR_CAPBSET_READ) return capability(second);
+      // Raised are those that the kernel knows.
+      return Number(first) === PR_CAP_AMBIENT && capability(third) < 0n ? capability(third) : 0n;
     case 'openat':
+      return opened(memory.string(second), Number(third));
     case 'memfd_create':
+    case 'open_tree':
+    case 'socket':
     case 'landlock_create_ruleset':
       return DESCRIPTOR;
     case 'fcntl':
@@ -151,6 +168,19 @@ function resultOf(
     default:
       return 0n;
   }
+}
+
+/** Whether a capability is in the bounding set; an error if the kernel does not know it. */
+function capability(number: bigint): bigint {
+  const last = readFileSync('/proc/sys/kernel/cap_last_cap', 'latin1');
+  if (number > BigInt(last)) return BigInt(-EINVAL);
+  return (BigInt(`0x${statusOf('self').get('CapBnd')}`) >> number) & 1n;
+}
+
+function opened(path: string, flags: number): bigint {
+  return (flags & constants.O_CREAT) === 0 && path.startsWith('/') && !existsSync(path)
+    ? BigInt(-ENOENT)
+    : DESCRIPTOR;
 }
 
 function exec(path: string): bigint | null {

@@ -1,4 +1,10 @@
-import { O_NOCTTY, O_NONBLOCK, O_RDWR } from '../../src/plan/constants.js';
+import {
+  LANDLOCK_ACCESS_FS_WRITE_FILE,
+  MOUNT_ATTR_RDONLY,
+  O_NOCTTY,
+  O_NONBLOCK,
+  O_RDWR,
+} from '../../src/plan/constants.js';
 import { ALL_SIGNALS, type Exec, NO_SIGNALS, type Plan, type Step } from '../../src/plan/plan.js';
 
 /** What sample plans work on: paths, and open descriptors of this process. */
@@ -15,6 +21,8 @@ export interface SampleFiles {
   readonly folderDescriptor: number;
   /** Descriptors to give away: of a file, and of /dev/null. */
   readonly descriptors: readonly [number, number];
+  /** A descriptor of a UTS namespace. */
+  readonly namespace: number;
   /** A terminal that is nobody's controlling one. */
   readonly terminal: string;
 }
@@ -132,7 +140,7 @@ export const SAMPLE_PLANS: readonly SamplePlan[] = [
         { type: 'ioPriority', class: 'idle', level: 0 },
         { type: 'timerSlack', nanoseconds: 100_000 },
         { type: 'oomScoreAdjust', value: 1000 },
-        { type: 'transparentHugePages', enabled: false },
+        { type: 'parentDeathSignal', signal: 15, parent: process.pid },
         { type: 'personality', persona: 0x0040000 },
         { type: 'limit', resource: 'core', soft: 0, hard: null },
         { type: 'limit', resource: 'locks', soft: 1000, hard: 1000 },
@@ -156,6 +164,108 @@ export const SAMPLE_PLANS: readonly SamplePlan[] = [
     root: true,
     plan: (files) => ({
       steps: [{ type: 'deadline', runtime: 1e6, deadline: 1e8, period: 1e8, resetOnFork: false }],
+      exec: simple(files),
+    }),
+  },
+  {
+    // Only an image may do this.
+    name: 'huge pages',
+    plan: (files) => ({
+      steps: [{ type: 'transparentHugePages', enabled: false }],
+      exec: simple(files),
+    }),
+  },
+  {
+    name: 'landlock',
+    plan: (files) => ({
+      steps: [
+        { type: 'noNewPrivileges' },
+        {
+          type: 'landlock',
+          files: LANDLOCK_ACCESS_FS_WRITE_FILE,
+          network: 0,
+          scopes: 0,
+          paths: [
+            { path: files.folder, access: LANDLOCK_ACCESS_FS_WRITE_FILE },
+            {
+              path: '/dev',
+              access: LANDLOCK_ACCESS_FS_WRITE_FILE,
+              fileAccess: LANDLOCK_ACCESS_FS_WRITE_FILE,
+            },
+            {
+              path: `${files.folder}/missing`,
+              access: LANDLOCK_ACCESS_FS_WRITE_FILE,
+              optional: true,
+            },
+          ],
+          ports: [],
+          flags: 0,
+        },
+      ],
+      exec: simple(files),
+    }),
+  },
+  {
+    name: 'namespaces',
+    root: true,
+    plan: (files) => ({
+      steps: [
+        { type: 'joinNamespaces', fd: files.namespace, kinds: ['uts'] },
+        { type: 'unshare', kind: 'uts' },
+        { type: 'hostname', name: 'sample' },
+        { type: 'domainname', name: 'example' },
+        { type: 'unshare', kind: 'network' },
+        { type: 'loopback' },
+        { type: 'unshare', kind: 'time' },
+        { type: 'timeOffsets', offsets: 'monotonic 10 0\n' },
+        { type: 'unshare', kind: 'mount' },
+        { type: 'privateMounts' },
+        {
+          type: 'mounts',
+          root: null,
+          mounts: [
+            {
+              type: 'bind',
+              source: files.folder,
+              target: '/mnt',
+              recursive: false,
+              attributes: MOUNT_ATTR_RDONLY,
+              optional: false,
+              create: false,
+            },
+            {
+              type: 'filesystem',
+              filesystem: 'tmpfs',
+              target: '/mnt',
+              flags: 0,
+              options: '',
+              create: false,
+            },
+            { type: 'mkdir', target: '/mnt/directory', mode: 0o755 },
+            { type: 'symlink', target: '/mnt/link', to: 'directory' },
+            { type: 'file', target: '/mnt/file', content: 'x', mode: 0o644 },
+            { type: 'remountReadOnly', target: '/mnt', recursive: false },
+          ],
+        },
+        { type: 'endWithMonitor' },
+      ],
+      exec: simple(files),
+    }),
+  },
+  {
+    name: 'capabilities',
+    root: true,
+    plan: (files) => ({
+      steps: [
+        { type: 'setgroups', groups: [1] },
+        { type: 'keepCapabilities' },
+        { type: 'setuid', uid: 1 },
+        { type: 'capset', effective: 'permitted', inheritable: 'permitted' },
+        { type: 'ambientSet', capabilities: 'permitted' },
+        { type: 'ambientSet', capabilities: [0] },
+        { type: 'boundingSet', keep: [0] },
+        { type: 'securebits', bits: 1 },
+      ],
       exec: simple(files),
     }),
   },
