@@ -2,7 +2,7 @@
 // types), and sources, tests, benchmarks and scripts into build/, file by file; then emits the
 // bindings that the package ships into both.
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
@@ -22,6 +22,9 @@ const common = {
   outdir: 'dist',
   outbase: 'src',
   logLevel: 'warning',
+  // The package stays small, and names stay for stack traces.
+  minifyWhitespace: true,
+  minifySyntax: true,
 };
 await build({
   ...common,
@@ -50,3 +53,23 @@ for (const machine of Object.values(MACHINES)) {
   }
 }
 chmodSync(join(root, 'dist/cli/main.js'), 0o755);
+
+// Types that no user can get at stay out of the package.
+const reachable = new Set();
+function reach(file) {
+  if (reachable.has(file)) return;
+  reachable.add(file);
+  const text = readFileSync(file, 'utf8');
+  for (const [, path] of text.matchAll(/(?:from|import\() ?'(\.[^']+)\.js'/g)) {
+    reach(join(dirname(file), `${path}.d.ts`));
+  }
+}
+const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+JSON.stringify(exports, (_, value) => {
+  if (typeof value === 'string' && /\.d\.c?ts$/.test(value)) reach(join(root, value));
+  return value;
+});
+for (const name of readdirSync(join(root, 'dist'), { recursive: true })) {
+  const file = join(root, 'dist', name);
+  if (/\.d\.c?ts$/.test(name) && !reachable.has(file)) rmSync(file);
+}
