@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 import { getSystemErrorName } from 'node:util';
-import { EBADFD, ELIBBAD, ENOPKG, EUSERS } from './plan/constants.js';
+import { EBADFD, ELIBBAD, ENOPKG, ENOTBLK, EUSERS } from './plan/constants.js';
 
 /** A fault in safeexec itself: never the consequence of what a caller passed. */
 export class InternalError extends Error {
@@ -67,7 +67,7 @@ export function errnoCode(errno: number): string {
   const name = getSystemErrorName(-errno);
   if (!name.startsWith('Unknown')) return name;
   // libuv has no name for some that execve(2) and clone(2) give, as ENOEXEC.
-  const known = Object.entries({ ...constants.errno, ENOPKG, EBADFD, ELIBBAD, EUSERS });
+  const known = Object.entries({ ...constants.errno, ENOTBLK, ENOPKG, EBADFD, ELIBBAD, EUSERS });
   return known.find(([, number]) => number === errno)?.[0] ?? `E${errno}`;
 }
 

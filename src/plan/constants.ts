@@ -21,6 +21,7 @@ export const EMFILE = 24;
 export const ETXTBSY = 26;
 export const ENAMETOOLONG = 36;
 export const ENOSYS = 38;
+export const ENOTBLK = 15;
 export const ENOPKG = 65;
 export const EBADFD = 77;
 export const ELIBBAD = 80;

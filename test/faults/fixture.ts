@@ -1,13 +1,21 @@
 import { rmSync } from 'node:fs';
-import { binding } from '../../src/launch/binding.js';
-import { type DescriptorPair, InFlight } from '../../src/launch/in-flight.js';
-import { Kernel } from '../../src/launch/kernel.js';
-import { LoadedProgram } from '../../src/launch/loaded-program.js';
-import { engine } from '../../src/process/engine.js';
-import { ProgramBuilder } from '../../src/program/builder.js';
-import { HEADER, OP, type Program } from '../../src/program/instruction.js';
-import { Injection, installPadding, MARKER, periodOf, withPadding } from './arming.js';
+import type { Program } from '../../src/program/instruction.js';
+import { MARKER, periodOf, withPadding } from './arming.js';
 import type { Cell, Site } from './cells.js';
+import {
+  built,
+  current,
+  injection,
+  isLaunch,
+  isPlan,
+  keepNoMore,
+  kernel,
+  listen,
+  machine,
+  programOf,
+  raw,
+  unobserved,
+} from './hooks.js';
 import { readLine, writeLine } from './lines.js';
 import { errorOf, type Operation, type Outcome, operations, sampleFiles } from './operations.js';
 import { mappings, observer, type Traces } from './traces.js';
@@ -18,121 +26,6 @@ import { type ProgramCall, walkLoaded, walkPlan } from './walk.js';
  * recording it once, writes them to its output, and then does what it reads: strace has been
  * attached with these errors, run these cells.
  */
-
-const { call } = Kernel.prototype;
-const { run } = LoadedProgram.prototype;
-const { build } = ProgramBuilder.prototype;
-
-const built: Program[] = [];
-let kept = Infinity;
-ProgramBuilder.prototype.build = function (this: ProgramBuilder): Program {
-  const program = build.call(this);
-  built.push(program);
-  // What is built for one cell is needed no longer than that.
-  if (built.length > kept + 20) built.splice(kept, 1);
-  return program;
-};
-installPadding();
-
-/** Is told of each call, and of each run of a program, before it is made. */
-let listener: { call(name: string): void; run(loaded: LoadedProgram): void } | null = null;
-let announced = false;
-// All that makes system calls goes through here: nothing may be overlooked.
-const loadedBinding = binding();
-const { run: runProgram, machine } = loadedBinding;
-const watched = (buffer: ArrayBuffer): void => {
-  const words = new DataView(buffer);
-  const word = (at: number): number => words.getUint32(at, true);
-  const op = word(word(HEADER.entry * machine.wordSize));
-  if (op === OP.syscall && !announced && listener !== null) {
-    throw new Error('a program runs of which nothing was told');
-  }
-  announced = false;
-  runProgram(buffer);
-};
-Object.assign(loadedBinding, { run: watched });
-
-const current = engine();
-const { kernel } = current;
-const raw = (name: string, ...args: readonly number[]): number => {
-  announced = true;
-  return call.call(kernel, name, ...(args as [number]));
-};
-
-function unobserved<T>(act: () => T): T {
-  const given = listener;
-  listener = null;
-  try {
-    return act();
-  } finally {
-    listener = given;
-  }
-}
-
-const injection = new Injection((name, ...args) => unobserved(() => raw(name, ...args)));
-
-function announce(name: string): void {
-  injection.count(name, 1);
-  listener?.call(name);
-  announced = true;
-}
-
-Kernel.prototype.call = function (this: Kernel, name: string, ...args: number[]): number {
-  announce(name);
-  return call.call(this, name, ...(args as [number]));
-};
-const { open, pipe, socketPair, close } = InFlight.prototype;
-InFlight.prototype.open = function (this: InFlight, name: string, ...args: number[]): number {
-  announce(name);
-  return open.call(this, name, ...args);
-};
-InFlight.prototype.pipe = function (this: InFlight, ...args): DescriptorPair {
-  announce('pipe2');
-  return pipe.apply(this, args);
-};
-InFlight.prototype.socketPair = function (this: InFlight, ...args): DescriptorPair {
-  announce('socketpair');
-  return socketPair.apply(this, args);
-};
-InFlight.prototype.close = function (this: InFlight, fd: number): void {
-  announce('close');
-  close.call(this, fd);
-};
-LoadedProgram.prototype.run = function (this: LoadedProgram): void {
-  if (this.memory !== kernel.memory) {
-    const { instructions, names } = unobserved(() => programOf(this));
-    // What stands behind that label, children do.
-    const child = [...names].find(([, name]) => name === 'child')?.[0].index;
-    for (const { op, name } of instructions.slice(0, child)) {
-      if (op === 'syscall') injection.count(name, 1);
-    }
-    listener?.run(this);
-    announced = true;
-  }
-  run.call(this);
-};
-
-/** Which of the programs that were built it is that stands in that memory. */
-function programOf({ memory }: LoadedProgram): Program {
-  const { wordSize } = memory;
-  const matches = ({ instructions }: Program): boolean =>
-    instructions.every(({ op, name }, i) => {
-      const at = (4 + i * 12) * wordSize;
-      if (memory.word(at) !== OP[op]) return false;
-      return op !== 'syscall' || memory.word(at + wordSize) === machine.syscallNumber(name);
-    });
-  const found = built.findLast((program) => program.instructions.length > 1 && matches(program));
-  if (found === undefined) throw new Error('a program that was not built');
-  return found;
-}
-
-function isLaunch({ names }: Program): boolean {
-  return [...names.values()].includes('child');
-}
-
-function isPlan({ names }: Program): boolean {
-  return [...names.values()].includes('fail');
-}
 
 /** The function of src/process or src/launch that calls the kernel. */
 function caller(): string {
@@ -189,7 +82,7 @@ async function record(operation: Operation): Promise<Site[]> {
     }
   };
   let childCalls: ProgramCall[] = [];
-  listener = {
+  listen({
     call: (syscall) => {
       const by = caller();
       const event = events.next(`${by} ${syscall}`);
@@ -215,9 +108,9 @@ async function record(operation: Operation): Promise<Site[]> {
         const calls = walked(true);
         childCalls = calls.slice(calls.findIndex(({ name }) => /^clone3?$/.test(name)) + 1);
       }),
-  };
+  });
   const outcome = await operation.run(unobserved);
-  listener = null;
+  listen(null);
   if (outcome.error !== null || outcome.exit !== 0) {
     throw new Error(`${executor} ${name} fails by itself: ${JSON.stringify(outcome)}`);
   }
@@ -254,13 +147,13 @@ async function fail(operation: Operation, { site }: Cell): Promise<Outcome> {
       raw(MARKER, -1, 1);
     });
   };
-  listener = {
+  listen({
     call: (name) => arm(`${caller()} ${name}`),
     run: (loaded) => {
       const program = unobserved(() => programOf(loaded));
       arm(isLaunch(program) ? 'launch program' : `program of ${caller()}`);
     },
-  };
+  });
   try {
     return await new Promise<Outcome>((resolve, reject) => {
       settle = resolve;
@@ -283,7 +176,7 @@ async function fail(operation: Operation, { site }: Cell): Promise<Outcome> {
         .finally(() => clearTimeout(timer));
     });
   } finally {
-    listener = null;
+    listen(null);
     settle = null;
     // Should the call not have been made, the error is still to come.
     injection.count(syscall, periodOf(syscall));
@@ -356,7 +249,7 @@ for (const operation of [...all]) {
   }
 }
 for (const operation of all) sites.push(...(await record(operation)));
-kept = built.length;
+keepNoMore();
 writeLine({ pid: process.pid, sites });
 for (let line = readLine(); line !== undefined; line = readLine()) {
   const { errors, cells } = JSON.parse(line) as Command;
