@@ -9,7 +9,7 @@ import { text } from 'node:stream/consumers';
 import { after, test } from 'node:test';
 import { type SpawnError, type SpawnOptions, spawn } from '../../src/index.js';
 import { EXECUTORS } from '../../src/launch/executor.js';
-import { traces } from './observe.js';
+import { children, traces, until } from './observe.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'safeexec-test-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -105,6 +105,8 @@ for (const executor of EXECUTORS) {
       await failure('/bin/true', { cwd: files.missing, executor });
     };
     await attempt();
+    // Of an earlier test only the output was awaited.
+    await until('earlier children are reaped', () => children().size === 0);
     const before = traces();
     await attempt();
     assert.deepEqual(traces(), before);
