@@ -86,6 +86,7 @@ const TOLERATED: readonly Tolerance[] = [
     errnos: ['EBADF'],
     how: 'takes it for closed',
   },
+  { at: 'hard limit core', syscall: 'prlimit64', how: 'the limit itself is tried later' },
   { at: 'pthread_create', syscall: 'clone3', errnos: ['ENOSYS'], how: 'libc takes clone' },
   { at: 'process/supervision: awaitOutcome', syscall: 'ppoll', how: 'waits in the event loop' },
   { at: 'process/supervision: #onOutcome', syscall: 'read', how: 'reads it later' },

@@ -134,6 +134,7 @@ export const SAMPLE_PLANS: readonly SamplePlan[] = [
         { type: 'oomScoreAdjust', value: 1000 },
         { type: 'transparentHugePages', enabled: false },
         { type: 'personality', persona: 0x0040000 },
+        { type: 'hardLimit', resource: 'core', hard: 1_000_000 },
         { type: 'limit', resource: 'core', soft: 0, hard: null },
         { type: 'limit', resource: 'locks', soft: 1000, hard: 1000 },
       ],
