@@ -13,6 +13,13 @@ const EXCLUSIONS: readonly Exclusion[] = [
   // Refused before anything is started.
   { options: [/^cwd$/, /^cwdFd$/], error: invalid },
   { options: [/^scheduling: (fifo|deadline)/, /^timerSlack$/], error: invalid },
+  {
+    options: [
+      /^sandbox$/,
+      / namespace$| set$|^root: |^groups: |^(mounts|uid|gid|securebits|landlock)$|^(noNewPriv|killOn)/,
+    ],
+    error: invalid,
+  },
   // Refused by the kernel.
   { options: [/^scheduling: deadline$/, /^cpus$/], error: 'EPERM scheduling' },
   {
@@ -23,6 +30,7 @@ const EXCLUSIONS: readonly Exclusion[] = [
     options: [/^scheduling: deadline$/, /^user namespace$/, /^groups: /],
     error: 'EAGAIN uid map',
   },
+  { options: [/^scheduling: deadline$/, /^sandbox$/], error: 'EPERM scheduling' },
   // The program is nowhere in the root, of which Landlock's paths are.
   { options: [/^root: /, /^execFd$/, /^landlock$/], error: 'EACCES exec' },
   // Ids that the user namespace does not have.

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, readlinkSync } from 'node:fs';
 import { constants } from 'node:os';
 import type { SpawnOptions } from '../../../src/index.js';
+import { noUserNamespaces } from '../isolated.js';
 import { type NamespaceFile, type Report, statusField } from './report.js';
 
 /** What options are made of: who launches, and what there is. */
@@ -373,6 +374,19 @@ export const SAMPLES: readonly Sample[] = [
     check: ({ words }) => assert.equal(words.tracing, -ENOENT),
   },
   {
+    name: 'sandbox',
+    options: ({ inUserNamespace, folder }) =>
+      inUserNamespace || noUserNamespaces !== false ? null : { sandbox: { write: [folder] } },
+    check(report) {
+      for (const kind of ['user', 'mnt', 'pid', 'net', 'cgroup'] as const) {
+        assert.notEqual(report.namespaces[kind], ownLink(kind));
+      }
+      assert.equal(statusField(report, 'NoNewPrivs'), '1');
+      assert.equal(statusField(report, 'Seccomp'), '2');
+      assert.deepEqual(bitsOf(report, 'CapBnd'), []);
+    },
+  },
+  {
     name: 'signalMask',
     options: always({ signalMask: ['SIGUSR1'] }),
     check: (report) => assert.deepEqual(bitsOf(report, 'SigBlk'), [SIGUSR1 - 1]),
@@ -397,6 +411,6 @@ export const SAMPLES: readonly Sample[] = [
 export function checkAll(report: Report, options: SpawnOptions): void {
   const terminal = options.controllingTerminal === undefined ? [] : [3];
   assert.deepEqual(report.open, [0, 1, 2, ...terminal], 'descriptors');
-  if (options.seccomp === undefined) assert.equal(report.words.tracing, -ESRCH);
+  if (options.seccomp === undefined && !options.sandbox) assert.equal(report.words.tracing, -ESRCH);
   if (options.signalMask === undefined) assert.deepEqual(bitsOf(report, 'SigBlk'), []);
 }
