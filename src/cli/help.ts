@@ -28,7 +28,8 @@ Usage: safeexec run [OPTION]... [--] COMMAND [ARGUMENT]...
 
 Starts a command, passes on the signals that reach safeexec, and exits with its code.
 
-${COMMAND_OPTIONS}\
+${COMMAND_OPTIONS}
+How long, and what is said:
   --timeout DURATION    time after which the command is sent the kill signal:
                         milliseconds, or with a unit as in 1.5s, 500ms, 2m, 1h; 0 is never
   --kill-signal SIGNAL  the signal of --timeout; default SIGTERM
@@ -48,7 +49,8 @@ Usage: safeexec explain [OPTION]... [--] COMMAND [ARGUMENT]...
 Prints the programs that starting a command would run, and the image that is made of one of them.
 Starts nothing.
 
-${COMMAND_OPTIONS}\
+${COMMAND_OPTIONS}
+Output:
   --arch NAME           a machine by its name in Node: x64, arm64 ...; default: this one
   --listing             the machine code as well: address, bytes, assembly
   --json                all of it as JSON

@@ -21,7 +21,7 @@ export interface ExecDescriptor {
 export interface ExecOptions {
   /**
    * The working directory, by a descriptor of this process: fchdir(2). Relative paths of the
-   * program start there. For launch(): by the number that it has after `actions`.
+   * program start there. Not with `cwd`. For launch(): by the number that it has after `actions`.
    */
   readonly cwdFd?: number | undefined;
   /**

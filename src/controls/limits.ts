@@ -3,6 +3,7 @@ import type { Step } from '../plan/plan.js';
 import { type Limit, type LimitStep, RESOURCES, type Resource } from '../plan/steps/limits.js';
 import { validateInteger, validateObject, validateOptionNames } from '../validate.js';
 import type { Contribution, Control } from './control.js';
+import type { NamespaceOptions } from './namespaces.js';
 import { sizeInBytes } from './size.js';
 
 /** A number, `unlimited`, or a size such as `512MiB` where bytes are counted. */
@@ -44,18 +45,37 @@ const IN_BYTES: ReadonlySet<Resource> = new Set([
   'stack',
 ]);
 
-function prepare({ limits = {} }: LimitOptions): Contribution | null {
-  validateObject(limits, 'options.limits');
-  validateOptionNames(limits, NAMES, 'options.limits');
-  const steps: Step[] = [];
+function prepare({
+  limits: given = {},
+  namespaces,
+}: LimitOptions & NamespaceOptions): Contribution | null {
+  validateObject(given, 'options.limits');
+  validateOptionNames(given, NAMES, 'options.limits');
+  // The right to raise a hard limit is that of the first user namespace, and is lost with it.
+  const losesRights = namespaces?.user !== undefined && namespaces.user !== false;
+  const early: Step[] = [];
+  const limits: Step[] = [];
+  const nofile: Step[] = [];
   for (const resource of NAMES) {
-    const value = limits[resource];
-    if (value !== undefined) steps.push(limitStep(resource, value));
+    const value = given[resource];
+    if (value === undefined) continue;
+    const step = limitStep(resource, value);
+    const raise =
+      step.hard === null ? [] : [{ type: 'hardLimit', resource, hard: step.hard } as const];
+    if (losesRights) early.push(...raise);
+    if (resource === 'nofile') {
+      nofile.push(step);
+      if (!losesRights) limits.push(...raise);
+    } else limits.push(step);
   }
-  return steps.length === 0 ? null : { steps: { limits: steps } };
+  if (limits.length + nofile.length === 0) return null;
+  return { steps: { scheduling: early, limits, nofile } };
 }
 
-function limitStep(resource: Resource, value: LimitValue | LimitPair): LimitStep {
+function limitStep(
+  resource: Resource,
+  value: LimitValue | LimitPair,
+): LimitStep & { type: 'limit' } {
   const name = `options.limits.${resource}`;
   if (typeof value !== 'object') {
     const limit = limitOf(resource, value, name);

@@ -72,7 +72,7 @@ export interface NamespaceOptions extends MountOptions {
 
 export const NAMESPACES: Control<NamespaceOptions> = {
   names: ['namespaces', 'mounts', 'root'],
-  prepare(options): Contribution | null {
+  prepare(options: NamespaceOptions & { readonly groups?: unknown }): Contribution | null {
     const { namespaces = {} } = options;
     validateObject(namespaces, WHERE);
     validateOptionNames(namespaces, KINDS);
@@ -92,7 +92,7 @@ export const NAMESPACES: Control<NamespaceOptions> = {
       }
       wanted.set('mount', true);
     }
-    const steps = namespaceSteps(wanted);
+    const steps = namespaceSteps(wanted, options.groups !== undefined);
     const init = pidSteps(wanted);
     if (steps.length === 0 && tree === null) return null;
     return {
@@ -153,7 +153,7 @@ function checkKind(kind: NamespaceKind, value: unknown): void {
   }
 }
 
-function namespaceSteps(wanted: ReadonlyMap<NamespaceKind, unknown>): Step[] {
+function namespaceSteps(wanted: ReadonlyMap<NamespaceKind, unknown>, setsGroups: boolean): Step[] {
   const steps: Step[] = [];
   // All kinds of one descriptor at once: the kernel knows in which order it may be done.
   const joined = new Map<number, NamespaceKind[]>();
@@ -165,7 +165,7 @@ function namespaceSteps(wanted: ReadonlyMap<NamespaceKind, unknown>): Step[] {
     const value = wanted.get(kind);
     if (value === undefined || joins(value)) continue;
     if (kind === 'user') {
-      steps.push(userNamespace(value as true | UserNamespace, `${WHERE}.user`));
+      steps.push(userNamespace(value as true | UserNamespace, `${WHERE}.user`, setsGroups));
       continue;
     }
     steps.push({ type: 'unshare', kind });

@@ -1,6 +1,6 @@
 import { invalidArgType, invalidArgValue, outOfRange } from '../errors.js';
 import type { Step } from '../plan/plan.js';
-import { IO_CLASSES, POLICIES } from '../plan/steps/scheduling.js';
+import { IO_CLASSES, POLICIES, type SchedulingStep } from '../plan/steps/scheduling.js';
 import {
   validateArray,
   validateBoolean,
@@ -9,6 +9,7 @@ import {
   validateOptionNames,
 } from '../validate.js';
 import type { Contribution, Control } from './control.js';
+import { hasMonitor, type NamespaceOptions } from './namespaces.js';
 
 /** A scheduling policy; sched(7). */
 export type Scheduling =
@@ -77,11 +78,21 @@ export const SCHEDULING: Control<SchedulingOptions> = {
 const CPU_LIMIT = 8191;
 const REAL_TIME = ['fifo', 'rr', 'deadline'];
 
-function prepare(options: SchedulingOptions): Contribution {
+function prepare(options: SchedulingOptions & NamespaceOptions): Contribution {
   const { nice, scheduling, cpus, ioPriority, timerSlack } = options;
   const steps: Step[] = [];
+  const late: Step[] = [];
   if (cpus !== undefined) steps.push({ type: 'affinity', cpus: cpuNumbers(cpus) });
-  if (scheduling !== undefined) steps.push(schedulingStep(scheduling));
+  if (scheduling !== undefined) {
+    const step = schedulingStep(scheduling);
+    if (!hasMonitor(options)) steps.push(step);
+    // The target is a child of the process that is here now: it would not have the policy.
+    else if (step.type === 'deadline') late.push(step);
+    else {
+      steps.push({ ...step, resetOnFork: false });
+      if (step.resetOnFork) late.push(step);
+    }
+  }
   if (nice !== undefined) {
     validateInteger(nice, 'options.nice', -20, 19);
     steps.push({ type: 'nice', value: nice });
@@ -95,10 +106,12 @@ function prepare(options: SchedulingOptions): Contribution {
     }
     steps.push({ type: 'timerSlack', nanoseconds: timerSlack });
   }
-  return { steps: { scheduling: steps } };
+  return { steps: { scheduling: steps, limits: late } };
 }
 
-function schedulingStep(scheduling: Scheduling): Step {
+function schedulingStep(
+  scheduling: Scheduling,
+): SchedulingStep & { type: 'scheduler' | 'deadline' } {
   const name = 'options.scheduling';
   validateObject(scheduling, name);
   const { policy, resetOnFork = false } = scheduling;

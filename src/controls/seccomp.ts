@@ -14,6 +14,7 @@ import {
 } from '../plan/constants.js';
 import { filterOf, type SeccompStep } from '../plan/steps/seccomp.js';
 import { checkProgram, programBytes } from '../seccomp/check-program.js';
+import { requireExecveat } from '../seccomp/compile.js';
 import {
   ALL_BITS,
   COMPARISONS,
@@ -32,6 +33,7 @@ import {
   validateString,
 } from '../validate.js';
 import type { Control } from './control.js';
+import type { ExecOptions } from './exec.js';
 
 export interface SeccompOptions {
   /**
@@ -137,13 +139,16 @@ const DEFAULT: Policy = {
 
 export const SECCOMP: Control<SeccompOptions> = {
   names: ['seccomp'],
-  prepare({ seccomp }) {
+  prepare({ seccomp, execFd }: SeccompOptions & ExecOptions) {
     if (seccomp === undefined) return null;
     const step = stepOf(seccomp);
     const machine = Object.values(MACHINES).find(({ name }) => name === process.arch);
     if (machine !== undefined) {
       const filter = filterOf(step, machine, ERROR_PIPE);
-      if ('program' in step.filter) checkProgram(filter, machine, 'options.seccomp.program');
+      const byDescriptor = execFd !== undefined;
+      if ('program' in step.filter) {
+        checkProgram(filter, machine, 'options.seccomp.program', byDescriptor);
+      } else if (byDescriptor) requireExecveat(step.filter.policy, machine);
     }
     requireFilters();
     return { steps: { seccomp: [step] } };

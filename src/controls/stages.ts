@@ -28,13 +28,18 @@ export const STAGES = [
   'mounts',
   /** The working directory, in the new root. */
   'directory',
-  /** Resource limits: behind what needs descriptors, before the right to raise them is gone. */
+  /**
+   * Resource limits: behind what they would hinder, before the right to raise them is gone. And
+   * what a scheduling policy keeps from the children of a process: behind `init`.
+   */
   'limits',
   /** Groups, ids, capabilities. */
   'credentials',
   /** no_new_privs, dumpable, and the parent-death signal, which a change of ids clears. */
   'restrictions',
   'landlock',
+  /** How many descriptors there may be: Landlock opens some, and lowering it takes no right. */
+  'nofile',
   /** Blocked signals. */
   'mask',
   /** Last, for it may forbid all but exec. */

@@ -35,8 +35,15 @@ const LAST_ID = 0xffff_fffe;
 /** The kernel's limit: Linux 4.15. */
 const MOST_RANGES = 340;
 
-/** The step that makes a user namespace. */
-export function userNamespace(value: true | UserNamespace, name: string): Step {
+/**
+ * The step that makes a user namespace. Who maps its own ids loses the right to set groups
+ * (`setsGroups`), unless it has the privileges that the others need.
+ */
+export function userNamespace(
+  value: true | UserNamespace,
+  name: string,
+  setsGroups: boolean,
+): Step {
   const { uid, gid, uidMap, gidMap } = value === true ? {} : value;
   const own = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
   const users = ranges(uid, uidMap, own.uid, name, 'uid');
@@ -47,7 +54,7 @@ export function userNamespace(value: true | UserNamespace, name: string): Step {
     type: 'userNamespace',
     uidMap: mapText(users),
     gidMap: mapText(groups),
-    writer: isSelf ? 'self' : 'parent',
+    writer: isSelf && !(setsGroups && own.uid === 0) ? 'self' : 'parent',
     ...(Object.keys(become).length === 0 ? {} : { become }),
   };
 }

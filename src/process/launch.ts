@@ -51,8 +51,16 @@ export interface LaunchOptions extends ControlOptions {
   readonly env?: EnvironmentOption | null | undefined;
   /** Looks `path` up in PATH, and has /bin/sh run what the kernel cannot: execvp(3). Default false. */
   readonly search?: boolean | undefined;
-  /** What happens to descriptors and directories, in this order. */
+  /**
+   * What happens to descriptors and directories, in this order. Paths are those of this process's
+   * root, whatever the child's root is.
+   */
   readonly actions?: readonly FileAction[] | undefined;
+  /**
+   * The working directory, at last: in the child's root, and if it is relative, from where
+   * `actions` and `root` have led. Default: there.
+   */
+  readonly cwd?: string | undefined;
   /**
    * Closes what was not given to the child: all but 0 to 2 and what `actions` open. Default true.
    * With false the child has, as after posix_spawn(3), also every other descriptor that is not
@@ -70,6 +78,7 @@ export const LAUNCH_OPTIONS: readonly (keyof LaunchOptions)[] = [
   'env',
   'search',
   'actions',
+  'cwd',
   'closeOthers',
   'executor',
   ...CONTROL_NAMES,
@@ -160,11 +169,11 @@ function launchChecked(options: LaunchOptions): LaunchedProcess {
 /** The steps: those of one stage in the order of posix_spawn(3), then those of controls. */
 function launchSteps(
   kernel: Kernel,
-  { actions = [], closeOthers = true }: LaunchOptions,
+  { actions = [], closeOthers = true, cwd }: LaunchOptions,
   { steps: asked = {}, cwdFd, execFd }: Partial<AcquiredControls>,
 ): Step[] {
   const descriptors: Step[] = [];
-  const directory: Step[] = [];
+  const directory: Step[] = cwd === undefined ? [] : [{ type: 'chdir', path: cwd }];
   const standard = [0, 1, 2].filter((fd) => descriptorFlags(kernel, fd) !== null);
   // Node marks its own 0 to 2 close-on-exec; a duplicate on the same number is not.
   if (!closeOthers) {
@@ -222,9 +231,10 @@ function currentMask(kernel: Kernel): SignalSet {
 
 function validate(options: LaunchOptions): void {
   validateOptionNames(options, LAUNCH_OPTIONS);
-  const { path, argv, actions, executor } = options;
+  const { path, argv, actions, cwd, executor } = options;
   validatePath(path, 'options.path', 'exec');
   if (path === '') throw invalidArgValue('options.path', path, 'cannot be empty');
+  if (cwd !== undefined) validatePath(cwd, 'options.cwd', 'chdir');
   if (argv !== undefined) {
     if (argv.length === 0) throw invalidArgValue('options.argv', argv, 'needs at least argv[0]');
     argv.forEach((argument, i) => {

@@ -1,5 +1,10 @@
 import { invalidArgType, invalidArgValue } from '../errors.js';
-import { SECCOMP_RET_ACTION_FULL, SECCOMP_RET_ALLOW, SECCOMP_RET_LOG } from '../plan/constants.js';
+import {
+  AT_EMPTY_PATH,
+  SECCOMP_RET_ACTION_FULL,
+  SECCOMP_RET_ALLOW,
+  SECCOMP_RET_LOG,
+} from '../plan/constants.js';
 import { validateArray, validateInteger } from '../validate.js';
 import { auditArchitecture, type FilterMachine } from './compile.js';
 import { actionText } from './disassemble.js';
@@ -55,8 +60,13 @@ function formOf(program: unknown, name: string): Uint8Array {
  * Lets a program judge the calls that the helper makes behind it. What it says of other arguments
  * than these cannot be found out.
  */
-export function checkProgram(filter: Filter, machine: FilterMachine, name: string): void {
-  for (const [syscall, args] of HELPER_CALLS) {
+export function checkProgram(
+  filter: Filter,
+  machine: FilterMachine,
+  name: string,
+  byDescriptor: boolean,
+): void {
+  for (const [syscall, args] of [byDescriptor ? EXECVEAT : EXECVE, ...HELPER_CALLS]) {
     const nr = machine.syscallNumber(syscall);
     const arch = auditArchitecture(machine);
     const value = evaluate(filter, { nr, arch, args: args(machine.wordSize) });
@@ -68,8 +78,14 @@ export function checkProgram(filter: Filter, machine: FilterMachine, name: strin
 }
 
 /** The vectors are at some address, the error pipe at some number above those that are in use. */
-const HELPER_CALLS: readonly (readonly [string, (wordSize: number) => readonly bigint[]])[] = [
-  ['execve', () => [0x420000n, 0x7fff0000n, 0x7fff1000n]],
+type HelperCall = readonly [string, (wordSize: number) => readonly bigint[]];
+
+const EXECVE: HelperCall = ['execve', () => [0x420000n, 0x7fff0000n, 0x7fff1000n]];
+const EXECVEAT: HelperCall = [
+  'execveat',
+  () => [3n, 0x420000n, 0x7fff0000n, 0x7fff1000n, BigInt(AT_EMPTY_PATH)],
+];
+const HELPER_CALLS: readonly HelperCall[] = [
   ['write', (wordSize) => [1000n, 0x420000n, BigInt(2 * wordSize)]],
   ['exit_group', () => [127n]],
 ];

@@ -53,11 +53,7 @@ export function compilePolicy(
   };
   for (const name of ['execve', 'exit_group']) {
     if (!isAllowed(chainOf(name)[1])) {
-      throw invalidArgValue(
-        'options.seccomp',
-        name,
-        `must allow ${name}, whatever its arguments: the program is started by it, or by its failure`,
-      );
+      throw mustAllow(name, 'the program is started by it, or by its failure');
     }
   }
   const [write, writing] = chainOf('write');
@@ -72,6 +68,23 @@ export function compilePolicy(
     );
   }
   return { filter, reports };
+}
+
+/** Throws what names the fault of a policy under which no program is started by a descriptor. */
+export function requireExecveat(policy: Policy, machine: FilterMachine): void {
+  const otherwise: Chain = [{ conditions: [], action: policy.otherwise ?? DEFAULT_ACTION }];
+  const number = syscallNumber('execveat', machine.name) as number;
+  const chain = chainsOf(policy, machine, otherwise).get(number) ?? otherwise;
+  if (!isAllowed(chain))
+    throw mustAllow('execveat', 'the program of options.execFd is started by it');
+}
+
+function mustAllow(name: string, reason: string): TypeError {
+  return invalidArgValue(
+    'options.seccomp',
+    name,
+    `must allow ${name}, whatever its arguments: ${reason}`,
+  );
 }
 
 function chainsOf(policy: Policy, { name: architecture }: FilterMachine, otherwise: Chain) {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { LIMITS, type Limits } from '../../src/controls/limits.js';
+import { inOrder } from '../../src/controls/stages.js';
 import { launch } from '../../src/index.js';
 import { EXECUTORS } from '../../src/launch/executor.js';
 import { RESOURCES, type Resource } from '../../src/plan/steps/limits.js';
@@ -183,11 +184,16 @@ test('steps are plain data, in the order of the names', () => {
   const amount = (limit: number | string): number => (limit === 'unlimited' ? Infinity : +limit);
   fc.assert(
     fc.property(fc.dictionary(fc.constantFrom(...NAMES), value), (limits) => {
-      const steps = LIMITS.prepare({ limits })?.steps.limits ?? [];
+      const steps = inOrder(LIMITS.prepare({ limits })?.steps ?? {});
       assert.deepEqual(JSON.parse(JSON.stringify(steps)), steps);
+      const given = Object.keys(RESOURCES).filter((name) => Object.hasOwn(limits, name));
       assert.deepEqual(
-        steps.map((step) => step.type === 'limit' && step.resource),
-        Object.keys(RESOURCES).filter((name) => Object.hasOwn(limits, name)),
+        steps.flatMap((step) => (step.type === 'limit' ? step.resource : [])),
+        // That of descriptors has a later stage.
+        [
+          ...given.filter((name) => name !== 'nofile'),
+          ...given.filter((name) => name === 'nofile'),
+        ],
       );
     }),
   );

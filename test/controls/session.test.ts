@@ -1,27 +1,11 @@
 import assert from 'node:assert/strict';
-import { closeSync, constants, openSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { type ChildProcess, launch, type SpawnOptions, spawn } from '../../src/index.js';
 import { EXECUTORS } from '../../src/launch/executor.js';
-import { engine } from '../../src/process/engine.js';
 import { STOPS, statOf, stopped } from '../process/observe.js';
 import { failureWith, nodeOutput, statusLine } from './probe.js';
-
-/** ioctl_tty(2). */
-const TIOCSPTLCK = 0x40045431;
-const TIOCGPTN = 0x80045430;
-
-/** A new terminal: what a program sees of it, and the other side. */
-function openTerminal(): { readonly master: number; readonly terminal: number } {
-  const { kernel } = engine();
-  const { memory, scratchAt, scratchAddress } = kernel;
-  const how = constants.O_RDWR | constants.O_NOCTTY;
-  const master = openSync('/dev/ptmx', how);
-  memory.setWord(scratchAt, 0);
-  assert.equal(kernel.call('ioctl', master, TIOCSPTLCK, scratchAddress), 0);
-  assert.equal(kernel.call('ioctl', master, TIOCGPTN, scratchAddress), 0);
-  return { master, terminal: openSync(`/dev/pts/${memory.int32(scratchAt)}`, how) };
-}
+import { openTerminal } from './terminal.js';
 
 let master = -1;
 let terminal = -1;

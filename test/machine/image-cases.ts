@@ -418,6 +418,24 @@ export function imageCases(folder: string, target: string): readonly Case[] {
       expect: fails('affinity: sched_setaffinity EINVAL'),
     },
     {
+      title: 'limit fails: a hard limit was lowered before',
+      steps: [
+        { type: 'limit', resource: 'sigpending', soft: 20, hard: 50 },
+        { type: 'hardLimit', resource: 'sigpending', hard: 30 },
+        { type: 'limit', resource: 'sigpending', soft: 31, hard: null },
+      ],
+      expect: fails('limit sigpending: prlimit64 EINVAL'),
+    },
+    {
+      title: 'a hard limit below the soft one is left to the limit behind it',
+      steps: [
+        { type: 'limit', resource: 'sigpending', soft: 20, hard: 50 },
+        { type: 'hardLimit', resource: 'sigpending', hard: 10 },
+        { type: 'limit', resource: 'sigpending', soft: 31, hard: null },
+      ],
+      expect: reports(() => {}),
+    },
+    {
       title: 'limit fails: a soft limit above the hard one that is kept',
       steps: [
         { type: 'limit', resource: 'sigpending', soft: 20, hard: 30 },

@@ -142,6 +142,7 @@ export const SAMPLE_PLANS: readonly SamplePlan[] = [
         { type: 'oomScoreAdjust', value: 1000 },
         { type: 'parentDeathSignal', signal: 15, parent: process.pid },
         { type: 'personality', persona: 0x0040000 },
+        { type: 'hardLimit', resource: 'core', hard: 1_000_000 },
         { type: 'limit', resource: 'core', soft: 0, hard: null },
         { type: 'limit', resource: 'locks', soft: 1000, hard: 1000 },
       ],

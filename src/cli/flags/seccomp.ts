@@ -9,7 +9,8 @@ export const SECCOMP_FLAGS: FlagGroup = {
     seccomp: { type: 'string' },
     'seccomp-deny': { type: 'string', multiple: true },
   },
-  help: `\
+  help: `
+System calls:
   --seccomp POLICY      filters system calls: default, or a file with a policy as JSON
   --seccomp-deny NAMES  system calls that fail with EPERM; any number of times
 `,

@@ -1,5 +1,7 @@
 import { offsetBy } from '../../program/builder.js';
+import type { Label, Place, StepName } from '../../program/instruction.js';
 import * as constants from '../constants.js';
+import type { Emitter } from './emitter.js';
 import type { StepKinds } from './kind.js';
 
 /** Resources of getrlimit(2), by their names in prlimit(1). */
@@ -27,13 +29,19 @@ export type Resource = keyof typeof RESOURCES;
 /** A limit: a number from 0 to 2^53 - 1, or none. */
 export type Limit = number | 'unlimited';
 
-/** Soft and hard limit of a resource; null leaves one as it is: prlimit(2). */
-export interface LimitStep {
-  readonly type: 'limit';
-  readonly resource: Resource;
-  readonly soft: Limit | null;
-  readonly hard: Limit | null;
-}
+export type LimitStep =
+  /** Soft and hard limit of a resource; null leaves one as it is: prlimit(2). */
+  | {
+      readonly type: 'limit';
+      readonly resource: Resource;
+      readonly soft: Limit | null;
+      readonly hard: Limit | null;
+    }
+  /**
+   * The hard limit alone, before the right to raise it is gone; the soft one, which is what counts,
+   * stays for a `limit` to come. That one also tells of what is refused here.
+   */
+  | { readonly type: 'hardLimit'; readonly resource: Resource; readonly hard: Limit };
 
 /** struct rlimit64 has 64 bits for each, on every machine. */
 const HALF = 8;
@@ -41,24 +49,45 @@ const HALF = 8;
 export const LIMIT_STEPS: StepKinds<LimitStep> = {
   limit: {
     emit({ resource, soft, hard }, emitter) {
-      const { b } = emitter;
-      const { wordSize } = emitter.site.machine;
       const number = RESOURCES[resource];
       const step = { step: `limit ${resource}` };
-      const given = b.bytes(pair(soft, hard), HALF);
-      let limits = given;
-      if (soft === null || hard === null) {
-        limits = b.reserve(2 * HALF, HALF);
-        emitter.call('prlimit64', [0, number, 0, limits], step);
-        const from = soft === null ? HALF : 0;
-        for (let at = from; at < from + HALF; at += wordSize) {
-          b.copy(offsetBy(given, at), offsetBy(limits, at));
-        }
-      }
+      const limits =
+        soft === null || hard === null
+          ? withPresent(resource, soft, hard, emitter, step, emitter.fail)
+          : emitter.b.bytes(pair(soft, hard), HALF);
       emitter.call('prlimit64', [0, number, limits, 0], step);
     },
   },
+  hardLimit: {
+    emit({ resource, hard }, emitter) {
+      const { b } = emitter;
+      const step = { step: `hard limit ${resource}` };
+      const done = b.label();
+      const limits = withPresent(resource, null, hard, emitter, step, done);
+      b.syscall('prlimit64', [0, RESOURCES[resource], limits, 0], { step });
+      b.place(done);
+    },
+  },
 };
+
+/** Limits of which one is the present one. */
+function withPresent(
+  resource: Resource,
+  soft: Limit | null,
+  hard: Limit | null,
+  { b, site }: Emitter,
+  step: StepName,
+  onError: Label,
+): Place {
+  const given = b.bytes(pair(soft, hard), HALF);
+  const limits = b.reserve(2 * HALF, HALF);
+  b.syscall('prlimit64', [0, RESOURCES[resource], 0, limits], { onError, step });
+  const from = soft === null ? HALF : 0;
+  for (let at = from; at < from + HALF; at += site.machine.wordSize) {
+    b.copy(offsetBy(given, at), offsetBy(limits, at));
+  }
+  return limits;
+}
 
 function pair(soft: Limit | null, hard: Limit | null): Uint8Array {
   const words = [soft, hard].map((limit) =>
