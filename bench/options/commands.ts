@@ -24,7 +24,11 @@ export function commandOf({ id, program }: Column, peers: string, folder: string
     case 'deno':
       return found('deno', peers, (deno) => [deno, 'run', '-A', '--no-config', '--quiet', file]);
     case 'python':
-      return found('python3', peers, (python) => [python, file]);
+      // What is in PATH may be a script that chooses one.
+      return found('python3', peers, (python) => {
+        const script = 'import sys; print(sys.executable)';
+        return [execFileSync(python, ['-c', script], { encoding: 'utf8' }).trim(), file];
+      });
     case 'rust':
       return found('rustc', peers, (rustc) => {
         const binary = join(folder, 'rust');

@@ -25,9 +25,9 @@ export interface Probe {
   readonly environ: string | null;
   readonly cmdline: string;
   readonly mountinfo: string;
-  readonly personality: string | number;
-  readonly timerslack_ns: number;
-  readonly oom_score_adj: number;
+  readonly personality: string;
+  readonly timerslack_ns: string;
+  readonly oom_score_adj: string;
 }
 
 /** What programs print of what the parent sees. */

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
 import { machine } from 'node:os';
 import { join } from 'node:path';
 import { ROOT } from '../root.js';
@@ -17,6 +17,7 @@ export interface Seen {
 /** Runs a peer's program for a row, and judges what it shows. */
 export function observe(argv: readonly string[], row: Row, scratch: Scratch): Seen {
   const trace = join(scratch.path, 'trace');
+  rmSync(trace, { force: true });
   const command = [...inSetting(row, trace), ...argv, row.id];
   const { stdout, stderr, status } = spawnSync(command[0] as string, command.slice(1), {
     cwd: scratch.path,
@@ -25,6 +26,7 @@ export function observe(argv: readonly string[], row: Row, scratch: Scratch): Se
     stdio: ['ignore', 'pipe', 'pipe'],
     env: {
       ...process.env,
+      LC_ALL: 'C',
       PERL: scratch.perl,
       PROBE: scratch.probe,
       SCRATCH: scratch.path,

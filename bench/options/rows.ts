@@ -200,12 +200,12 @@ export const SECTIONS: readonly Section[] = [
       {
         id: 'timerSlack',
         title: 'Timer slack',
-        judge: ({ probe }) => probe.timerslack_ns === 123_456,
+        judge: ({ probe }) => Number(probe.timerslack_ns) === 123_456,
       },
       {
         id: 'oomScore',
         title: 'OOM score adjustment',
-        judge: ({ probe }) => probe.oom_score_adj === 321,
+        judge: ({ probe }) => Number(probe.oom_score_adj) === 321,
       },
       {
         id: 'hugePages',
@@ -400,7 +400,7 @@ export const ROWS: readonly Row[] = SECTIONS.flatMap(({ rows }) => rows);
 
 /** The system call that made the process that ran the probe; null if none did. */
 function creation(trace: string): string | null {
-  const pid = /^(\d+)\s+execve(?:at)?\(.*probe\.pl.* = 0$/m.exec(trace)?.[1];
+  const pid = /^(\d+)\s+execve(?:at)?\(.*probe\.pl.*(?:= 0|unfinished.*)$/m.exec(trace)?.[1];
   if (pid === undefined) return null;
   // A call that others interrupted has its result on a line of its own.
   const lines = trace.split('\n');

@@ -9,7 +9,9 @@ env) probe --clearenv --setenv OPTION here ;;
 descriptors) probe 3<"$SCRATCH/folder/file" ;;
 closeDescriptors) probe 5<"$SCRATCH/leak" ;;
 session) probe --new-session ;;
-signalMask | ignoredSignals | mountNamespace | noNewPrivileges | noFork) probe ;;
+mountNamespace | noNewPrivileges | noFork) probe ;;
+# This shell has a mask of its own.
+signalMask | ignoredSignals) env --block-signal=USR2 bwrap --dev-bind / / -- "$PERL" "$PROBE" ;;
 ids) probe --unshare-user --uid 65534 --gid 65534 ;;
 bounding | capabilitySets | ambient) probe --cap-drop ALL --cap-add CAP_KILL ;;
 parentDeathSignal) probe --die-with-parent ;;
@@ -25,7 +27,7 @@ cgroupNamespace) probe --unshare-cgroup ;;
 joinNamespaces)
   unshare --user --map-root-user sleep 20 &
   until [ "$(readlink "/proc/$!/ns/user")" != "$(readlink /proc/self/ns/user)" ] &&
-    [ -s "/proc/$!/uid_map" ]; do :; done
+    read -r _ <"/proc/$!/uid_map"; do :; done
   probe --userns 5 5<"/proc/$!/ns/user"
   kill $!
   ;;

@@ -30,7 +30,7 @@ async function failure(act) {
 const rows = {
   cwd: () => child({ cwd: `${SCRATCH}/folder` }),
   env: () => child({ env: { OPTION: 'here' } }),
-  argv0: () => Bun.spawn(['another-name', PROBE], { argv0: PERL, stdout: 'inherit' }),
+  argv0: () => child({ argv0: 'another-name' }),
   descriptors: () =>
     child({ stdio: ['inherit', 'inherit', 'inherit', openSync(`${SCRATCH}/folder/file`)] }),
   closeDescriptors: () => {

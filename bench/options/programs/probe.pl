@@ -1,10 +1,8 @@
-# What a process sees of itself, as one line of JSON. Perl without modules: it changes no signal, can
+# What a process sees of itself, as one line of JSON. Perl without any module: it changes no signal, can
 # make system calls, and runs in a root that has it and its few libraries only. Arguments:
 #   wait     sleeps instead
 #   write    writes a megabyte instead
 #   escape   tries to leave its root first, as whoever may call chroot(2) can if that made it
-use strict;
-use warnings;
 
 my $mode = shift // '';
 my $scratch = $ENV{SCRATCH} // '';
@@ -28,7 +26,7 @@ sub json {
     return '[' . join(',', map { json($_) } @$value) . ']' if ref $value eq 'ARRAY';
     return '{' . join(',', map { quoted($_) . ':' . json($value->{$_}) } sort keys %$value) . '}'
         if ref $value eq 'HASH';
-    return $value =~ /^-?(0|[1-9]\d{0,14})$/ ? $value : quoted($value);
+    return $value =~ /^-?(0|[1-9]\d{0,14})\z/ ? $value : quoted($value);
 }
 sub quoted {
     my $text = shift;
@@ -48,7 +46,7 @@ if (defined $prctl) {
     $io_priority = syscall($ioprio_get, 1, 0);
 }
 my $third;
-if (open(my $file, '<&=', 3)) { $third = readline $file }
+if (open(my $file, '<&=', 3)) { $third = readline $file if -f $file }
 
 my %seen = (
     pid => $$,
