@@ -68,9 +68,8 @@ function cellOf(column: string, row: Row, claim: Claim | undefined, argv: readon
   if (claim === undefined || (typeof claim === 'object' && 'documented' in claim)) {
     return documented(claim);
   }
-  if (row.setting === 'cgroup' && scratch.group === '') {
-    return { answer: 'partial', note: 'not run: the machine had no control group to write to' };
-  }
+  const obstacle = obstacleOf(row);
+  if (obstacle !== null) return { answer: 'partial', note: `not run: ${obstacle}` };
   const { answer, complaint } = observe(argv, row, scratch);
   // A claim may say less than a run shows, for a run does not show everything; but not more.
   const expected = typeof claim === 'string' ? claim : 'partial';
@@ -80,4 +79,16 @@ function cellOf(column: string, row: Row, claim: Claim | undefined, argv: readon
     console.log(`${column}, ${row.id}: ${answer} instead of ${expected}: ${complaint}`);
   }
   return answer === 'partial' ? { answer, note: 'not wholly' } : { answer };
+}
+
+/** Why a row cannot be run on this machine. */
+function obstacleOf({ setting }: Row): string | null {
+  const { group } = scratch;
+  if (setting === 'cgroup' && group === '') {
+    return 'the machine had no control group of version 2 to write to';
+  }
+  if (setting !== 'cgroupLimits') return null;
+  const hasPids =
+    group !== '' && /\bpids\b/.test(readFileSync(join(group, 'cgroup.controllers'), 'utf8'));
+  return hasPids ? null : 'the machine had no controller `pids` in a control group of version 2';
 }

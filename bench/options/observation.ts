@@ -59,17 +59,17 @@ export interface Observation {
 }
 
 /** A line of /proc/self/status. */
-export function statusLine({ status }: Probe, name: string): string {
+export function statusLine({ status }: Pick<Probe, 'status'>, name: string): string {
   return new RegExp(`^${name}:\\s*(.*?)\\s*$`, 'm').exec(String(status))?.[1] ?? '';
 }
 
 /** A set of signals or capabilities there. */
-export function statusSet(probe: Probe, name: string): bigint {
+export function statusSet(probe: Pick<Probe, 'status'>, name: string): bigint {
   return BigInt(`0x${statusLine(probe, name) || '0'}`);
 }
 
 /** A field of /proc/self/stat, by its number in proc_pid_stat(5). */
-export function statField({ stat }: Probe, number: number): number {
+export function statField({ stat }: Pick<Probe, 'stat'>, number: number): number {
   // The name, in parentheses, may have spaces in it.
   return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[number - 3]);
 }

@@ -93,6 +93,6 @@ function here(): Observation['here'] {
     ns: Object.fromEntries(
       readdirSync(folder).map((kind) => [kind, readlinkSync(join(folder, kind))]),
     ),
-    group: statField({ stat: readFileSync('/proc/self/stat', 'latin1') } as Probe, 5),
+    group: statField({ stat: readFileSync('/proc/self/stat', 'latin1') }, 5),
   };
 }

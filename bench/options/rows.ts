@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { type Observation, type Probe, statField, statusLine, statusSet } from './observation.js';
 
 export type Answer = 'yes' | 'partial' | 'no';
@@ -9,7 +10,14 @@ export interface Row {
   /** What a run shows. */
   judge(seen: Observation): Answer | boolean;
   /** How the peer is started: with signals blocked and ignored, at a terminal, … */
-  readonly setting?: 'signals' | 'terminal' | 'ownTerminal' | 'traced' | 'withoutSetuid' | 'cgroup';
+  readonly setting?:
+    | 'signals'
+    | 'terminal'
+    | 'ownTerminal'
+    | 'traced'
+    | 'withoutSetuid'
+    | 'cgroup'
+    | 'cgroupLimits';
 }
 
 export interface Section {
@@ -23,6 +31,9 @@ const SIGUSR2 = 1n << 11n;
 const KILL = 1n << 5n;
 const NOBODY = '65534 65534 65534 65534';
 
+// Root in a container may lack CAP_SYS_RESOURCE, and these are 0 as a rule: then they stay so.
+const canRaise = (effectiveCapabilities() & (1n << 24n)) !== 0n;
+
 /** Soft and hard values of the row `limits`: none is usual, and no two are the same. */
 export const LIMITS: Readonly<Record<string, readonly [number, number]>> = {
   as: [2 ** 33, 2 ** 34],
@@ -33,11 +44,11 @@ export const LIMITS: Readonly<Record<string, readonly [number, number]>> = {
   locks: [1003, 1004],
   memlock: [65_536, 131_072],
   msgqueue: [40_960, 81_920],
-  nice: [5, 6],
+  nice: canRaise ? [5, 6] : [0, 0],
   nofile: [501, 502],
   nproc: [5001, 5002],
   rss: [1_048_576, 2_097_152],
-  rtprio: [7, 8],
+  rtprio: canRaise ? [7, 8] : [0, 0],
   rttime: [900_001, 900_002],
   sigpending: [601, 602],
   stack: [4_194_304, 8_388_608],
@@ -61,6 +72,10 @@ const LIMIT_NAMES: Readonly<Record<string, string>> = {
   sigpending: 'pending signals',
   stack: 'stack size',
 };
+
+function effectiveCapabilities(): bigint {
+  return statusSet({ status: readFileSync('/proc/self/status', 'latin1') }, 'CapEff');
+}
 
 function hasLimits({ limits }: Probe): boolean {
   return Object.entries(LIMITS).every(([name, [soft, hard]]) =>
@@ -323,7 +338,7 @@ export const SECTIONS: readonly Section[] = [
       {
         id: 'cgroupLimits',
         title: 'Limits of a control group made for the process',
-        setting: 'cgroup',
+        setting: 'cgroupLimits',
         judge: ({ probe, group }) => {
           const path = /^0::(.+)$/m.exec(probe.cgroup)?.[1] ?? '';
           return path.includes(`/${group.split('/').at(-1)}/`);
@@ -354,7 +369,7 @@ export const SECTIONS: readonly Section[] = [
       {
         id: 'outputLimit',
         title: 'Collected output, with a limit',
-        judge: ({ report }) => (report.collected ?? 1e9) <= 65_536 && report.exceeded != null,
+        judge: ({ report }) => (report.collected ?? 1e9) <= 262_144 && report.exceeded != null,
       },
       {
         id: 'usage',

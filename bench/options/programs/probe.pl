@@ -68,7 +68,8 @@ for my $name (qw(status stat limits cgroup environ cmdline mountinfo personality
 }
 if ($mode eq 'escape') {
     mkdir '/escape';
-    chroot '/escape' and chdir '/' and $seen{chroot} = 1;
+    # The working directory stays outside of the new root, and above it there is no limit.
+    chdir '/' and chroot '/escape' and $seen{chroot} = 1;
     chdir '..' for 1 .. 64;
     chroot '.';
     $seen{escaped} = list('/');

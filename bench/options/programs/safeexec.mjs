@@ -123,7 +123,7 @@ const rows = {
   cgroup: () => child({ cgroup: GROUP }),
   cgroupLimits: () => child({ cgroup: { parent: GROUP, pidsMax: 12 } }),
   pidfd: () => {
-    const { pid, pidfd } = launch({ path: PERL, argv: [PERL, PROBE] });
+    const { pid, pidfd } = launch({ path: PERL, argv: [PERL, '-e', '1'] });
     const info = readFileSync(`/proc/self/fdinfo/${pidfd}`, 'latin1');
     show({ pid, pidOfDescriptor: Number(/^Pid:\s*(\d+)$/m.exec(info)?.[1]) });
   },
