@@ -110,6 +110,8 @@ export function prepareControls(options: ControlOptions): Controls | undefined {
 /** Whether an object is of a class, and has nothing to read: a URL, a Map, a Date. */
 function isOpaque(value: unknown): boolean {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
+  // Whose keys are its elements: there may be millions of them.
+  if (ArrayBuffer.isView(value)) return false;
   return Object.getPrototypeOf(value) !== null && Object.keys(value).length === 0;
 }
 

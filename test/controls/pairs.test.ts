@@ -1,11 +1,16 @@
 import assert from 'node:assert/strict';
-import { accessSync, constants } from 'node:fs';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { prepareControls } from '../../src/controls/index.js';
 import { inOrder } from '../../src/controls/stages.js';
-import { launch, type SpawnError, type SpawnOptions, spawnSync } from '../../src/index.js';
+import {
+  type FileAction,
+  launch,
+  type SpawnError,
+  type SpawnOptions,
+  spawnSync,
+} from '../../src/index.js';
 import { isRoot, noUserNamespaces } from './isolated.js';
 import { areAlternatives, combine } from './pairs/combine.js';
 import { FORMS } from './pairs/forms.js';
@@ -208,13 +213,20 @@ describe('what did not work together once', () => {
     assert.equal(spawnSync('/bin/true', [], { seccomp }).status, 0, 'by its path it is');
   });
 
-  test('launch() has a directory in a new root', { skip: noUserNamespaces }, async () => {
-    accessSync('/usr', constants.R_OK);
-    const child = launch({
-      ...{ path: '/bin/sh', argv: ['sh', '-c', '[ "$PWD" = /usr ] && [ "$(pwd -P)" = /usr ]'] },
-      ...{ namespaces: { user: true }, root: '/', env: {}, cwd: 'usr' },
-      actions: [{ type: 'chdir', path: '/bin' }],
-    });
-    assert.equal((await child.exited)?.exitCode, 0);
+  test('launch() has a directory in a new root, behind its actions', {
+    skip: noUserNamespaces,
+  }, async () => {
+    const script = (path: string): string[] => ['sh', '-c', `[ "$(pwd -P)" = ${path} ]`];
+    const isolated = { namespaces: { user: true }, root: '/' };
+    for (const [argv, options] of [
+      // The old root's are gone with it, or else a relative path starts there.
+      [script('/usr'), { ...isolated, cwd: 'usr' }],
+      [script('/'), isolated],
+      [script('/usr'), { cwd: '../usr' }],
+    ] as const) {
+      const actions: FileAction[] = [{ type: 'chdir', path: '/proc' }];
+      const child = launch({ path: '/bin/sh', argv, actions, env: {}, ...options });
+      assert.equal((await child.exited)?.exitCode, 0, argv[2]);
+    }
   });
 });

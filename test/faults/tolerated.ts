@@ -91,7 +91,6 @@ const TOLERATED: readonly Tolerance[] = [
   { at: 'mkdir', syscall: 'mkdirat', how: 'makes it again, if it is not there' },
   // The working directory by its name once more, after mounts.
   { at: 'child', syscall: 'chdir', how: 'goes on in /' },
-  { at: 'hard limit core', syscall: 'prlimit64', how: 'the limit itself is tried later' },
   { at: 'pthread_create', syscall: 'clone3', errnos: ['ENOSYS'], how: 'libc takes clone' },
   { at: 'process/supervision: awaitOutcome', syscall: 'ppoll', how: 'waits in the event loop' },
   { at: 'process/supervision: #onOutcome', syscall: 'read', how: 'reads it later' },

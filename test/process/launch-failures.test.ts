@@ -30,6 +30,7 @@ const FAILING: readonly [string, string, string, Partial<LaunchOptions>][] = [
     },
   ],
   ['chdir', 'ENOENT', 'chdir', { actions: [{ type: 'chdir', path: '/no/such' }] }],
+  ['cwd', 'ENOENT', 'chdir', { cwd: '/no/such' }],
   ['chdir to a file', 'ENOTDIR', 'chdir', { actions: [{ type: 'chdir', path: file }] }],
   ['fchdir', 'ENOTDIR', 'fchdir', { actions: [{ type: 'fchdir', fd: fileDescriptor }] }],
   ['tcsetpgrp', 'ENOTTY', 'tcsetpgrp', { actions: [{ type: 'tcsetpgrp', fd: fileDescriptor }] }],

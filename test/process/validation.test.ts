@@ -64,7 +64,10 @@ const SPAWN_OPTIONS = [
   'executor',
   ...CONTROLS,
 ];
-const LAUNCH_OPTIONS = ['argv', 'env', 'search', 'actions', 'closeOthers', 'executor', ...CONTROLS];
+const LAUNCH_OPTIONS = [
+  ...['argv', 'env', 'search', 'actions', 'cwd', 'closeOthers', 'executor'],
+  ...CONTROLS,
+];
 
 function expectTyped(error: unknown, what: unknown): void {
   assert.ok(error instanceof Error, `${String(error)} for ${fc.stringify(what)}`);
@@ -199,10 +202,12 @@ const WRONG: readonly [string, () => unknown, string][] = [
   ['direct with uid', () => spawn('x', { executor: 'direct', uid: 1 }), 'ERR_INVALID_ARG_VALUE'],
   ['another case', () => spawn('x', { CWD: '/' } as never), 'ERR_INVALID_ARG_VALUE'],
   ['launch: another case', () => launch({ Path: 'x' } as never), 'ERR_INVALID_ARG_VALUE'],
-  ['launch: unknown', () => launch({ path: 'x', cwd: '/' } as never), 'ERR_INVALID_ARG_VALUE'],
+  ['launch: unknown', () => launch({ path: 'x', stdio: 'pipe' } as never), 'ERR_INVALID_ARG_VALUE'],
   ['launch: no options', () => launch(undefined as never), 'ERR_INVALID_ARG_TYPE'],
   ['launch: no path', () => launch({} as never), 'ERR_INVALID_ARG_TYPE'],
   ['launch: an empty argv', () => launch({ path: 'x', argv: [] }), 'ERR_INVALID_ARG_VALUE'],
+  ['launch: a directory', () => launch({ path: 'x', cwd: 7 as never }), 'ERR_INVALID_ARG_TYPE'],
+  ['launch: two', () => launch({ path: 'x', cwd: '/', cwdFd: 0 }), 'ERR_INVALID_ARG_VALUE'],
   ['launch: a NUL', () => launch({ path: 'x', argv: ['\0'] }), 'ERR_INVALID_ARG_VALUE'],
   ['launch: umask', () => launch({ path: 'x', umask: 0o1000 }), 'ERR_OUT_OF_RANGE'],
   [

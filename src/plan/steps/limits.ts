@@ -1,5 +1,5 @@
 import { offsetBy } from '../../program/builder.js';
-import type { Label, Place, StepName } from '../../program/instruction.js';
+import type { Place, StepName } from '../../program/instruction.js';
 import * as constants from '../constants.js';
 import type { Emitter } from './emitter.js';
 import type { StepKinds } from './kind.js';
@@ -53,19 +53,16 @@ export const LIMIT_STEPS: StepKinds<LimitStep> = {
       const step = { step: `limit ${resource}` };
       const limits =
         soft === null || hard === null
-          ? withPresent(resource, soft, hard, emitter, step, emitter.fail)
+          ? withPresent(resource, soft, hard, emitter, step)
           : emitter.b.bytes(pair(soft, hard), HALF);
       emitter.call('prlimit64', [0, number, limits, 0], step);
     },
   },
   hardLimit: {
     emit({ resource, hard }, emitter) {
-      const { b } = emitter;
       const step = { step: `hard limit ${resource}` };
-      const done = b.label();
-      const limits = withPresent(resource, null, hard, emitter, step, done);
-      b.syscall('prlimit64', [0, RESOURCES[resource], limits, 0], { step });
-      b.place(done);
+      const limits = withPresent(resource, null, hard, emitter, step);
+      emitter.b.syscall('prlimit64', [0, RESOURCES[resource], limits, 0], { step });
     },
   },
 };
@@ -75,15 +72,15 @@ function withPresent(
   resource: Resource,
   soft: Limit | null,
   hard: Limit | null,
-  { b, site }: Emitter,
+  emitter: Emitter,
   step: StepName,
-  onError: Label,
 ): Place {
+  const { b } = emitter;
   const given = b.bytes(pair(soft, hard), HALF);
   const limits = b.reserve(2 * HALF, HALF);
-  b.syscall('prlimit64', [0, RESOURCES[resource], 0, limits], { onError, step });
+  emitter.call('prlimit64', [0, RESOURCES[resource], 0, limits], step);
   const from = soft === null ? HALF : 0;
-  for (let at = from; at < from + HALF; at += site.machine.wordSize) {
+  for (let at = from; at < from + HALF; at += emitter.site.machine.wordSize) {
     b.copy(offsetBy(given, at), offsetBy(limits, at));
   }
   return limits;
