@@ -167,6 +167,8 @@ export function validateOptionNames(
   known: readonly string[],
   where = 'options',
 ): void {
+  // Its elements would be names, and there may be millions of them.
+  if (ArrayBuffer.isView(options)) throw invalidArgType(where, 'of type object', options);
   for (const name of Object.keys(options)) {
     if (!known.includes(name)) throw unknownOption(name, known, where);
   }

@@ -160,12 +160,14 @@ describe('what cannot be meant is refused', () => {
     [{ as: 2 ** 53 }, 'ERR_OUT_OF_RANGE', /limits\.as/],
     [{ as: null }, 'ERR_INVALID_ARG_TYPE', /limits\.as/],
     [{ as: {} }, 'ERR_INVALID_ARG_VALUE', /soft or hard/],
+    // Not element by element.
+    [new Uint8Array(5e7), 'ERR_INVALID_ARG_TYPE', /options\.limits/],
     [{ as: { max: 1 } }, 'ERR_INVALID_ARG_VALUE', /limits\.as\.max/],
     [{ as: { soft: 2, hard: 1 } }, 'ERR_INVALID_ARG_VALUE', /must not be above hard, 1/],
     [{ as: { soft: 'unlimited', hard: '1TiB' } }, 'ERR_INVALID_ARG_VALUE', /above hard, 1TiB/],
   ];
   for (const [limits, code, message] of wrong) {
-    test(JSON.stringify(limits), () => {
+    test(ArrayBuffer.isView(limits) ? 'a buffer' : JSON.stringify(limits), () => {
       const attempt = () => launch({ path: '/bin/true', limits: limits as Limits });
       assert.throws(attempt, { code, message });
     });

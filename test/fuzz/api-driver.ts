@@ -49,8 +49,9 @@ function expectTyped(error: unknown): void {
   if (error instanceof Sentinel) return;
   if (!(error instanceof Error)) throw new Error(`thrown was ${typeof error}`);
   // What a proxy's traps must not say, the language throws; so do getters of Node's own classes on
-  // what is none. And Node's ChildProcess.spawn writes to its options.
-  const own = /proxy|proxies|Receiver must be|only a getter/i;
+  // what is none. Node's ChildProcess.spawn writes to its options, and its messages look for the
+  // name of a constructor that may not be one.
+  const own = /proxy|proxies|Receiver must be|only a getter|'in' operator to search for 'name'/i;
   if (error instanceof TypeError && own.test(error.message)) return;
   const { code } = error as NodeJS.ErrnoException;
   const known = CLASSES.find(([pattern]) => typeof code === 'string' && pattern.test(code));
