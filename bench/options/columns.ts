@@ -1,4 +1,4 @@
-import type { Answer } from './rows.js';
+import type { Answer } from './row.js';
 
 /**
  * What a peer's documentation says of a row. A row that is not there is one that the documentation

@@ -10,7 +10,8 @@ import { commandOf } from './commands.js';
 import { optionsTable, withTable } from './markdown.js';
 import { observe } from './observe.js';
 import { type Cell, type ColumnResult, readResults, writeResults } from './results.js';
-import { ROWS, type Row } from './rows.js';
+import type { Row } from './row.js';
+import { ROWS } from './rows.js';
 import { makeScratch, type Scratch } from './scratch.js';
 
 const { values, positionals } = parseArgs({

@@ -3,8 +3,9 @@ import { existsSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'nod
 import { machine } from 'node:os';
 import { join } from 'node:path';
 import { ROOT } from '../root.js';
+import { LIMITS } from './limits.js';
 import { type Observation, type Probe, type Report, statField } from './observation.js';
-import { type Answer, LIMITS, type Row } from './rows.js';
+import type { Answer, Row } from './row.js';
 import type { Scratch } from './scratch.js';
 
 /** What a row came to, and what is to be said of it. */

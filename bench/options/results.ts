@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ROOT } from '../root.js';
-import type { Answer } from './rows.js';
+import type { Answer } from './row.js';
 
 /** A cell of the table. */
 export interface Cell {

@@ -1,87 +1,13 @@
-import { readFileSync } from 'node:fs';
-import { type Observation, type Probe, statField, statusLine, statusSet } from './observation.js';
-
-export type Answer = 'yes' | 'partial' | 'no';
-
-/** Something that may be asked for of a new process, or be seen of one. */
-export interface Row {
-  readonly id: string;
-  readonly title: string;
-  /** What a run shows. */
-  judge(seen: Observation): Answer | boolean;
-  /** How the peer is started: with signals blocked and ignored, at a terminal, … */
-  readonly setting?:
-    | 'signals'
-    | 'terminal'
-    | 'ownTerminal'
-    | 'traced'
-    | 'withoutSetuid'
-    | 'cgroup'
-    | 'cgroupLimits';
-}
-
-export interface Section {
-  readonly title: string;
-  readonly rows: readonly Row[];
-}
+import { hasLimits } from './limits.js';
+import { type Observation, statField, statusLine, statusSet } from './observation.js';
+import { PARENT_SECTION } from './parent-rows.js';
+import type { Row, Section } from './row.js';
 
 const SIGPIPE = 1n << 12n;
 const SIGUSR1 = 1n << 9n;
 const SIGUSR2 = 1n << 11n;
 const KILL = 1n << 5n;
 const NOBODY = '65534 65534 65534 65534';
-
-// Root in a container may lack CAP_SYS_RESOURCE, and these are 0 as a rule: then they stay so.
-const canRaise = (effectiveCapabilities() & (1n << 24n)) !== 0n;
-
-/** Soft and hard values of the row `limits`: none is usual, and no two are the same. */
-export const LIMITS: Readonly<Record<string, readonly [number, number]>> = {
-  as: [2 ** 33, 2 ** 34],
-  core: [4096, 8192],
-  cpu: [1001, 1002],
-  data: [2 ** 31, 2 ** 32],
-  fsize: [10_001_000, 10_002_000],
-  locks: [1003, 1004],
-  memlock: [65_536, 131_072],
-  msgqueue: [40_960, 81_920],
-  nice: canRaise ? [5, 6] : [0, 0],
-  nofile: [501, 502],
-  nproc: [5001, 5002],
-  rss: [1_048_576, 2_097_152],
-  rtprio: canRaise ? [7, 8] : [0, 0],
-  rttime: [900_001, 900_002],
-  sigpending: [601, 602],
-  stack: [4_194_304, 8_388_608],
-};
-
-const LIMIT_NAMES: Readonly<Record<string, string>> = {
-  as: 'address space',
-  core: 'core file size',
-  cpu: 'cpu time',
-  data: 'data size',
-  fsize: 'file size',
-  locks: 'file locks',
-  memlock: 'locked memory',
-  msgqueue: 'msgqueue size',
-  nice: 'nice priority',
-  nofile: 'open files',
-  nproc: 'processes',
-  rss: 'resident set',
-  rtprio: 'realtime priority',
-  rttime: 'realtime timeout',
-  sigpending: 'pending signals',
-  stack: 'stack size',
-};
-
-function effectiveCapabilities(): bigint {
-  return statusSet({ status: readFileSync('/proc/self/status', 'latin1') }, 'CapEff');
-}
-
-function hasLimits({ limits }: Probe): boolean {
-  return Object.entries(LIMITS).every(([name, [soft, hard]]) =>
-    new RegExp(`^Max ${LIMIT_NAMES[name]}\\s+${soft}\\s+${hard}\\s`, 'm').test(limits),
-  );
-}
 
 function mountAt({ probe, scratch }: Observation): string {
   const lines = probe.mountinfo.split('\n');
@@ -101,11 +27,6 @@ function namespace(id: string, kind: string, title: string): Row {
     judge: ({ probe, here }) => probe.ns[kind] !== undefined && probe.ns[kind] !== here.ns[kind],
   };
 }
-
-const MENTIONS = {
-  chdir: /chdir|cwd|\/missing/i,
-  setuid: /setuid|set[ -]user|\buid\b|--userns/i,
-};
 
 export const SECTIONS: readonly Section[] = [
   {
@@ -346,89 +267,7 @@ export const SECTIONS: readonly Section[] = [
       },
     ],
   },
-  {
-    title: 'In the parent',
-    rows: [
-      {
-        id: 'pidfd',
-        title: 'pidfd of the child',
-        judge: ({ report }) => report.pid !== undefined && report.pid === report.pidOfDescriptor,
-      },
-      {
-        id: 'killRace',
-        title: 'kill through the pidfd: never another process',
-        setting: 'traced',
-        judge: ({ trace }) => /pidfd_send_signal\(\d+, SIG/.test(trace),
-      },
-      { id: 'timeout', title: 'Timeout', judge: ({ report }) => /^SIG/.test(report.ended ?? '') },
-      {
-        id: 'abort',
-        title: 'Abort by a signal or context',
-        judge: ({ report }) => /^SIG/.test(report.ended ?? ''),
-      },
-      {
-        id: 'outputLimit',
-        title: 'Collected output, with a limit',
-        judge: ({ report }) => (report.collected ?? 1e9) <= 262_144 && report.exceeded != null,
-      },
-      {
-        id: 'usage',
-        title: "The child's own resource usage",
-        judge: ({ report }) => (report.maxRSS ?? 0) > 0,
-      },
-      {
-        id: 'channel',
-        title: 'Channel for messages',
-        judge: ({ report }) => report.answer === 'ping',
-      },
-      {
-        id: 'failingStep',
-        title: 'Errors tell which step failed',
-        setting: 'withoutSetuid',
-        judge: ({ report: { chdir, exec, setuid } }) => {
-          // Each must be an error, and the exec's not taken for the others.
-          if (!chdir || !exec || !setuid || !MENTIONS.chdir.test(chdir)) return 'no';
-          if (MENTIONS.chdir.test(exec)) return 'no';
-          return MENTIONS.setuid.test(setuid) && !MENTIONS.setuid.test(exec) ? 'yes' : 'partial';
-        },
-      },
-      {
-        id: 'badInput',
-        title: 'Bad input (a NUL in an argument) refused before anything is started',
-        setting: 'traced',
-        judge: ({ report, trace }) => Boolean(report.refused) && creation(trace) === null,
-      },
-      {
-        id: 'noFork',
-        title: 'No fork: the size of the parent does not matter',
-        setting: 'traced',
-        judge: ({ trace }) => {
-          const call = creation(trace);
-          return call !== null && (call.includes('CLONE_VM') || call.includes('vfork('));
-        },
-      },
-    ],
-  },
+  PARENT_SECTION,
 ];
 
 export const ROWS: readonly Row[] = SECTIONS.flatMap(({ rows }) => rows);
-
-/** The system call that made the process that ran the probe; null if none did. */
-function creation(trace: string): string | null {
-  const pid = /^(\d+)\s+execve(?:at)?\(.*probe\.pl.*(?:= 0|unfinished.*)$/m.exec(trace)?.[1];
-  if (pid === undefined) return null;
-  // A call that others interrupted has its result on a line of its own.
-  const lines = trace.split('\n');
-  const end = lines.findIndex((line) =>
-    new RegExp(`(clone|clone3|fork|vfork).* = ${pid}$`).test(line),
-  );
-  const line = lines[end];
-  if (line === undefined || !line.includes('resumed')) return line ?? null;
-  const caller = line.split(' ')[0];
-  const start = lines
-    .slice(0, end)
-    .findLast((each) =>
-      new RegExp(`^${caller}\\s+(clone|clone3|fork|vfork)\\(.*unfinished`).test(each),
-    );
-  return `${start} ${line}`;
-}
