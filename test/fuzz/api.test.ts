@@ -47,7 +47,7 @@ test('values of any kind: a typed error or a legal start, nothing by accident, n
     const fd = openSync(progress, 'w+');
     const options = {
       cwd: home,
-      env: { PATH: path, SAFEEXEC_DEBUG: '1', FUZZ_RUNS: String(runs(150)) },
+      env: { PATH: path, SAFEEXEC_DEBUG: '1', FUZZ_RUNS: String(runs(60)) },
       stdio: ['ignore' as const, 'pipe' as const, 'pipe' as const, fd],
       encoding: 'utf8' as const,
       maxBuffer: 1e9,
