@@ -273,7 +273,7 @@ function checked(given: LaunchOptions): LaunchOptions {
     if (own.fds !== undefined) own.fds = listOf(own.fds, `options.actions[${i}].fds`);
     return own;
   });
-  const options = { ...given, argv, actions } as LaunchOptions;
+  const options = ownOptions({ ...given, argv, actions } as LaunchOptions);
   validate(options);
   return options;
 }

@@ -26,7 +26,8 @@ test('launches in a row: memory and descriptors stay what they are', async (t) =
   // The garbage collector and the allocator take what they need to begin with; in the long form a
   // page kept for each launch would be twice this.
   assert.ok(residentKiB[1] - residentKiB[0] < amount(16_000, 40_000), `${residentKiB}`);
-  assert.ok(maps[1] - maps[0] < 40, `${maps}`);
+  // One kept for each launch would be a thousand.
+  assert.ok(maps[1] - maps[0] < 200, `${maps}`);
 });
 
 test('a limit of descriptors is reached and recovered from', async (t) => {
