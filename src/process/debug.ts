@@ -7,7 +7,9 @@ export const debugReport: LaunchReport | undefined = /^(?:1|true|on)$/.test(
 )
   ? ({ argv, executor, plan }, outcome, milliseconds) => {
       const what = typeof outcome === 'number' ? `pid ${outcome}` : outcome.message;
-      const line = `safeexec[${process.pid}] ${executor} ${milliseconds.toFixed(3)} ms ${plan.exec.candidates[0]} ${JSON.stringify(argv)}: ${what}\n`;
+      // By a descriptor there are no candidates.
+      const { candidates, file } = plan.exec;
+      const line = `safeexec[${process.pid}] ${executor} ${milliseconds.toFixed(3)} ms ${candidates[0] ?? file} ${JSON.stringify(argv)}: ${what}\n`;
       try {
         writeSync(2, line);
       } catch {

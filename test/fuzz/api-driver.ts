@@ -90,11 +90,23 @@ function follow(child: Library.ChildProcess): void {
   child.stdin?.end();
 }
 
+/** What /proc says of a process, or that it is gone. */
+function describeProcess(pid: number | undefined): string {
+  try {
+    return fs.readFileSync(`/proc/${pid}/stat`, 'latin1');
+  } catch {
+    return `${pid} is not there`;
+  }
+}
+
 async function settle(): Promise<void> {
   const deadline = performance.now() + 30_000;
   for (const child of alive) if (child.pid !== undefined) child.kill('SIGKILL');
   while (alive.size > 0) {
-    if (performance.now() > deadline) throw new Error(`${alive.size} children do not end`);
+    if (performance.now() > deadline) {
+      const pids = [...alive].map(({ pid }) => pid);
+      throw new Error(`children do not end: ${pids.map(describeProcess).join(', ')}`);
+    }
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
   if (problems.length > 0) throw problems[0];
