@@ -269,7 +269,7 @@ function checked(given: LaunchOptions): LaunchOptions {
   const list = given.actions === undefined ? undefined : listOf(given.actions, 'options.actions');
   const actions = list?.map((action, i) => {
     validateObject(action, `options.actions[${i}]`);
-    const { ...own } = action as Record<string, unknown>;
+    const own = ownOptions(action as Record<string, unknown>);
     if (own.fds !== undefined) own.fds = listOf(own.fds, `options.actions[${i}].fds`);
     return own;
   });

@@ -17,6 +17,7 @@ import { EXECUTORS } from '../../src/launch/executor.js';
 import { engine } from '../../src/process/engine.js';
 import { findCandidates } from '../../src/process/lookup.js';
 import { spawnPlan } from '../../src/process/spawn-plan.js';
+import { inNode } from '../fixtures/in-node.js';
 import { failureOf, failureWith, outputOf } from './probe.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'safeexec-test-'));
@@ -197,4 +198,14 @@ describe('what cannot be meant is refused', () => {
     assert.throws(() => spawn('/bin/true', { cwd: '/', cwdFd: 3 }), { code });
     assert.throws(() => spawn('true', { shell: true, execFd: 3 }), { code });
   });
+});
+
+test('SAFEEXEC_DEBUG names the file that stands for a descriptor', () => {
+  const { stderr, status } = inNode(
+    `const { openSync } = await import('node:fs');
+    spawn('the-name', { execFd: openSync('/bin/true', 'r') });`,
+    { env: { ...process.env, SAFEEXEC_DEBUG: '1' } },
+  );
+  assert.equal(status, 0, stderr);
+  assert.match(stderr, / ms the-name \["the-name"\]: pid \d+\n$/);
 });

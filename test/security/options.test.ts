@@ -220,14 +220,17 @@ test('a call that throws leaves no process', async () => {
 test('properties of Object.prototype are no options', () => {
   const result = resultInNode(`
     Object.assign(Object.prototype, { shell: true, uid: 1, cwd: '/no', env: {}, argv0: 'x', search: true,
-      detached: true, executor: 'direct', stdio: 'inherit', input: 'x', umask: 0o777, args: ['x'], argv: ['x'] });
+      detached: true, executor: 'direct', stdio: 'inherit', input: 'x', umask: 0o777, flags: 0o1101, args: ['x'], argv: ['x'] });
     const { spawnSync, execFileSync } = await import(${JSON.stringify(new URL('../../src/index.js', import.meta.url).href)});
     const child = spawn('/bin/echo', ['a;b']);
     const chunks = [];
     for await (const chunk of child.stdout) chunks.push(chunk);
     const outputs = [Buffer.concat(chunks), spawnSync('/bin/echo', ['a;b'], {}).stdout, execFileSync('/bin/echo', ['a;b'])];
     outputs.push((await run('/bin/echo', ['a;b'], {})).stdout);
-    const exit = await launch(Object.assign(Object.create(null), { path: '/bin/true' })).exited;
+    // Without flags a file is opened for reading: what would be written to it fails.
+    const actions = [{ type: 'open', fd: 1, path: '/dev/null' }];
+    const argv = ['sh', '-c', '! echo x 2>&-'];
+    const exit = await launch({ path: '/bin/sh', argv, actions }).exited;
     let code;
     try { launch({}); } catch (error) { code = error.code; }
     console.log(JSON.stringify([...outputs.map(String), exit.exitCode, code]));
