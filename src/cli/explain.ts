@@ -94,7 +94,7 @@ function explainCommand(command: Command, machine: Machine): Explanation {
   const { program } = compilePlan(plan, site, template);
   const direct = executor === 'direct';
   const intoCgroup = command.controls.cgroup !== undefined;
-  const variant = { carrier: direct ? 'direct' : 'memfd', intoCgroup } as const;
+  const variant = { carrier: direct ? 'direct' : 'memfd', intoCgroup, sharing: null } as const;
   const launch = launchProgram(machine, variant, { epoll: EPOLL, live: LIVE });
   return {
     file,

@@ -1,26 +1,32 @@
 import { LaunchError } from '../errors.js';
 import { _STK_LIM, ARG_MAX, E2BIG, MAX_ARG_STRLEN, RLIMIT_STACK } from '../plan/constants.js';
 import type { Kernel } from './kernel.js';
+import type { EnvironmentSize } from './own-environment.js';
 import type { Environment } from './vectors.js';
 
 /** What no process may exceed: three quarters of the default stack limit; execve(2). */
 const NEVER_ALLOWED = (_STK_LIM / 4) * 3;
 
-/** Throws E2BIG, as execve(2) would, before anything is started. */
+/**
+ * Throws E2BIG, as execve(2) would, before anything is started. `own` is the size of the process's
+ * own environment if that is passed on, and known.
+ */
 export function checkArgumentSize(
   kernel: Kernel,
   argv: readonly string[],
   env: Environment,
+  own: EnvironmentSize | null,
   path: string,
 ): void {
   const tooBig = () => new LaunchError({ errno: E2BIG, syscall: 'execve', step: 'exec', path });
-  let total = 0;
+  const word = kernel.memory.wordSize;
+  let total = own === null ? 0 : own.bytes + own.count * word;
   for (const strings of env === 'inherit' ? [argv] : [argv, env]) {
     for (const text of strings) {
       // A string of UTF-16 becomes at most three times as many bytes.
       const size = text.length * 3 < MAX_ARG_STRLEN ? text.length : Buffer.byteLength(text);
       if (size >= MAX_ARG_STRLEN) throw tooBig();
-      total += size + 1 + kernel.memory.wordSize;
+      total += size + 1 + word;
     }
   }
   if (total > ARG_MAX && total > limit(kernel)) throw tooBig();

@@ -1,6 +1,13 @@
 import type { Machine } from '../machine/machine.js';
+import { FUTEX_WAIT } from '../plan/constants.js';
 import { ProgramBuilder } from '../program/builder.js';
-import { type Label, type Place, type Program, WORD } from '../program/instruction.js';
+import {
+  type Label,
+  type Operand,
+  type Place,
+  type Program,
+  WORD,
+} from '../program/instruction.js';
 
 /** Slots of a block: a spawn with three pipes has eight descriptors in flight at a time. */
 export const SLOTS = 32;
@@ -31,6 +38,8 @@ export interface InFlightProgram {
   readonly doubt: Routine<'to' | 'from' | 'size' | 'slot'>;
   readonly allocate: Routine<'size' | 'slot'>;
   readonly free: Routine<'slot'>;
+  /** Waits until no child shares this memory any more. */
+  readonly settle: Routine<'sharing'>;
   /** Memory that is freed at the thread's end. */
   readonly block: Routine<'size' | 'free'>;
   /** A function of C that is called at the thread's end. */
@@ -90,6 +99,11 @@ export function inFlightProgram({ wordSize }: Machine): InFlightProgram {
   const freed = b.copy(zero, 0);
   b.halt();
 
+  const settled = b.label();
+  const settle = emitSettle(b, 0, settled);
+  b.place(settled);
+  b.halt();
+
   const blockFailed = b.label();
   const block = b.call('calloc', [1, 0], { result });
   b.branchIfEqual(result, 0, blockFailed);
@@ -133,6 +147,10 @@ export function inFlightProgram({ wordSize }: Machine): InFlightProgram {
       parameters: { size: argument(allocate, 1), slot: resultOf(allocate) },
     },
     free: { entry: free, parameters: { slot: [...argument(free, 0), ...resultOf(freed)] } },
+    settle: {
+      entry: settle,
+      parameters: { sharing: [...argument(settle, 0), ...argument(settle + 1, 0)] },
+    },
     block: {
       entry: block,
       parameters: { size: argument(block, 1), free: argument(freeAtEnd, 1) },
@@ -150,6 +168,8 @@ export interface EndProgram {
   readonly slots: Place;
   /** The same for memory; 0: nothing in it. */
   readonly memory: Place;
+  /** A word that is not 0 as long as a child shares the thread's memory. */
+  readonly sharing: Place;
   /**
    * A word with the read end of a pipe of which it is not known whether it was given away, and a
    * struct pollfd of its write end; -1 each: none.
@@ -157,12 +177,25 @@ export interface EndProgram {
   readonly doubt: Place;
 }
 
+/**
+ * Goes on at `settled` when the word at `sharing` is 0: the kernel clears it, and wakes who waits.
+ * Index of the first of its instructions, of which the first two are given the address.
+ */
+function emitSettle(b: ProgramBuilder, sharing: Operand, settled: Label): number {
+  const again = b.here();
+  b.branchIfEqual(sharing, 0, settled);
+  b.syscall('futex', [sharing, FUTEX_WAIT, 1, 0, 0, 0]);
+  b.jump(again);
+  return again.index;
+}
+
 /** What runs at a thread's end: closes and frees what is still in flight. */
 export function endProgram({ wordSize }: Machine): EndProgram {
   const b = new ProgramBuilder(wordSize);
-  const taken = b.label('taken');
+  const [settled, taken] = [b.label('settled'), b.label('taken')];
   const slots = b.words(...Array.from({ length: SLOTS }, () => -1));
   const memory = b.words(...Array.from({ length: MEMORY_SLOTS }, () => 0));
+  const sharing = b.words(0);
   const doubt = b.words(-1);
   // No event is asked for: that there is no reader is always told.
   const poll = b.bytes(Uint8Array.of(255, 255, 255, 255, 0, 0, 0, 0), 4);
@@ -170,6 +203,9 @@ export function endProgram({ wordSize }: Machine): EndProgram {
   const count = b.words(0);
   const slot = b.words(slots);
 
+  // A thread's memory goes with it, also from under a child.
+  emitSettle(b, sharing, settled);
+  b.place(settled);
   b.syscall('ppoll', [poll, 1, time, 0, 0], { result: count });
   b.branchIfEqual(count, 1, taken);
   b.copy(doubt, b.argumentOf(b.position + 1, 0));
@@ -190,5 +226,5 @@ export function endProgram({ wordSize }: Machine): EndProgram {
     b.call('free', [0]);
   }
   b.halt();
-  return { program: b.build(), slots, memory, doubt };
+  return { program: b.build(), slots, memory, sharing, doubt };
 }

@@ -41,6 +41,7 @@ export class InFlight {
   readonly #freeSlots: number[] = [];
   readonly #freeMemory: number[] = [];
   #doubt = 0;
+  #sharing = 0;
 
   constructor(kernel: Kernel) {
     this.kernel = kernel;
@@ -136,6 +137,16 @@ export class InFlight {
     return taken;
   }
 
+  /** Address of a word that is not 0 as long as a child that was started shares this memory. */
+  get sharing(): number {
+    return this.#sharing;
+  }
+
+  /** Waits until none does. */
+  settle(): void {
+    this.#do(this.#code.settle, { sharing: this.#sharing });
+  }
+
   /** calloc(3). Throws LaunchError. */
   allocate(size: number): number {
     const slot = this.#freeMemory.pop();
@@ -194,7 +205,7 @@ export class InFlight {
     const { kernel } = this;
     const { machine, functions } = kernel.binding;
     const { wordSize } = machine;
-    const { program, slots, memory, doubt } = endProgram(machine);
+    const { program, slots, memory, sharing, doubt } = endProgram(machine);
     const { size } = layoutOf(program, wordSize);
     this.#do(this.#code.block, { size, free: functions.get('free') as number });
     const address = this.#loaded.memory.word(this.#loaded.at(this.#code.result));
@@ -209,6 +220,7 @@ export class InFlight {
     for (let i = SLOTS - 1; i >= 0; i--) this.#freeSlots.push(at(slots) + i * wordSize);
     for (let i = 0; i < MEMORY_SLOTS; i++) this.#freeMemory.push(at(memory) + i * wordSize);
     this.#doubt = at(doubt);
+    if (this.#sharing === 0) this.#sharing = at(sharing);
   }
 
   #do<Parameter extends string>(

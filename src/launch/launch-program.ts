@@ -3,10 +3,12 @@ import { SIGSET_SIZE } from '../machine/structs.js';
 import {
   AT_EMPTY_PATH,
   CLONE_ARGS_SIZE,
+  CLONE_CHILD_CLEARTID,
   CLONE_INTO_CGROUP,
   CLONE_PIDFD,
   CLONE_VFORK,
   CLONE_VM,
+  EAGAIN,
   EINVAL,
   ENOSYS,
   EPERM,
@@ -34,8 +36,13 @@ import {
 /** Name of the memfd, by which the helper shows in ps(1) until the target's exec. */
 export const HELPER_NAME = 'safeexec';
 
-/** The child shares our memory, and we wait until it has its own. */
-export const CLONE_FLAGS = CLONE_VM | CLONE_VFORK;
+/** The child shares our memory: we wait until it has its own, or the kernel clears a word then. */
+export function cloneFlags(sharing: number | null): number {
+  return CLONE_VM | (sharing === null ? CLONE_VFORK : CLONE_CHILD_CLEARTID);
+}
+
+/** Bytes of the stack of a child that runs beside its parent: ia32 saves a register there. */
+const CHILD_STACK = 64;
 
 /**
  * What the new process runs: an image in a memfd that the program makes, an image in a file that it
@@ -57,7 +64,8 @@ export interface LaunchPlaces {
   /** The descriptors that must reach the new process: address of a list of words, and its end. */
   readonly descriptors: Place;
   readonly descriptorsEnd: Place;
-  readonly errorRead: Place;
+  /** null if the outcome is not asked for. */
+  readonly errorRead: Place | null;
   readonly errorWrite: readonly [Place, Place];
   /** Flags of the clone, with CLONE_PIDFD, and where there is a second attempt without. */
   readonly cloneFlags: readonly [Place, Place | null];
@@ -98,16 +106,22 @@ export interface LaunchVariant {
   readonly carrier: Carrier;
   /** Has the kernel start the child in a control group: clone3(2), Linux 5.7. */
   readonly intoCgroup: boolean;
+  /**
+   * Address of the word that is not 0 as long as the child shares this memory, which must not be
+   * changed meanwhile. null: the launch itself takes until then.
+   */
+  readonly sharing: number | null;
 }
 
 /**
- * The parent's half of a launch: the new process execs an image of the plan, or runs it. When the program halts the child is in the thread's epoll set, and the
- * error pipe has been asked for the outcome, should it be there already.
+ * The parent's half of a launch: the new process execs an image of the plan, or runs it. When the
+ * program halts the child is in the thread's epoll set. If the launch waited for it, then the error
+ * pipe has been asked for the outcome, should it be there already.
  */
 export function launchProgram(
   machine: Machine,
-  { carrier, intoCgroup }: LaunchVariant,
-  site: WatchSite,
+  { carrier, intoCgroup, sharing }: LaunchVariant,
+  watch: WatchSite,
 ): LaunchProgram {
   const { wordSize, structs } = machine;
   const direct = carrier === 'direct';
@@ -118,7 +132,7 @@ export function launchProgram(
 
   const memfd = b.words(-1);
   const pid = b.words(-1);
-  const outcome = b.words(0);
+  const outcome = b.words(-EAGAIN);
   const record = b.reserve(2 * wordSize);
   const all = b.bytes(new Uint8Array(SIGSET_SIZE).fill(255), 8);
   const old = b.reserve(SIGSET_SIZE, 8);
@@ -150,9 +164,15 @@ export function launchProgram(
     onError: closing,
     step: { step: 'block signals' },
   });
-  const clone = emitClone(b, intoCgroup, { pid, pidfd, child, restoring, failed: cloneFails });
+  const site = { pid, pidfd, child, restoring, failed: cloneFails };
+  const clone = intoCgroup
+    ? emitCloneIntoCgroup(b, site)
+    : sharing === null
+      ? emitClone(b, site)
+      : emitCloneBeside(b, site, sharing);
   b.place(cloneFails);
   b.copy(b.words(-1), pid);
+  if (sharing !== null) b.copy(b.words(0), sharing);
   b.place(restoring);
   b.syscall('rt_sigprocmask', [SIG_SETMASK, old, 0, SIGSET_SIZE]);
   b.place(closing);
@@ -164,13 +184,14 @@ export function launchProgram(
   b.branchIfEqual(pid, -1, done);
 
   // EAGAIN, as a rule: the helper is still on its way.
-  const read = b.syscall('read', [0, record, 2 * wordSize], { result: outcome });
+  const read =
+    sharing === null ? b.syscall('read', [0, record, 2 * wordSize], { result: outcome }) : -1;
   b.copy(pidfd, b.argumentOf(b.position + 1, 2));
-  b.syscall('epoll_ctl', [site.epoll, EPOLL_CTL_ADD, 0, event], {
+  b.syscall('epoll_ctl', [watch.epoll, EPOLL_CTL_ADD, 0, event], {
     onError: unwatched,
     step: { step: 'watch child' },
   });
-  b.add(1, site.live);
+  b.add(1, watch.live);
   b.place(unwatched);
   b.place(done);
   b.halt();
@@ -214,7 +235,7 @@ export function launchProgram(
       plan: direct ? b.wordOf(given.index, WORD.target) : null,
       descriptors: b.argumentOf(next, 0),
       descriptorsEnd: b.argumentOf(each, 1),
-      errorRead: b.argumentOf(read, 0),
+      errorRead: argumentOf(read, 0),
       errorWrite: [b.argumentOf(closeWrite, 0), b.argumentOf(report, 0)],
       cloneFlags: clone.flags,
       cgroup: clone.cgroup,
@@ -247,28 +268,49 @@ interface Clone {
   readonly failures: readonly Label[];
 }
 
-/** The clone. Whatever comes of it, the instruction behind it is that of `failed`. */
-function emitClone(b: ProgramBuilder, intoCgroup: boolean, site: CloneSite): Clone {
+const STEP = { step: 'clone' };
+
+// The clones. Whatever comes of one, the instruction behind it is that of `failed`.
+
+function emitCloneIntoCgroup(b: ProgramBuilder, site: CloneSite): Clone {
   const { pid, pidfd, child, restoring, failed } = site;
-  const step = { step: 'clone' };
-  if (intoCgroup) {
-    // struct clone_args: fields of 64 bits on every machine.
-    const fields: Operand[] = [CLONE_INTO_CGROUP, pidfd, 0, 0, SIGCHLD, 0, 0, 0, 0, 0, 0];
-    const args = b.words(...fields.flatMap((field) => quad(field, b.wordSize)));
-    b.syscall('clone3', [args, CLONE_ARGS_SIZE], { result: pid, onError: failed, step });
-    b.branchIfEqual(pid, 0, child);
-    b.jump(restoring);
-    return { flags: [args, null], cgroup: offsetBy(args, CLONE_ARGS_SIZE - 8), failures: [] };
-  }
+  // struct clone_args: fields of 64 bits on every machine.
+  const fields: Operand[] = [CLONE_INTO_CGROUP, pidfd, 0, 0, SIGCHLD, 0, 0, 0, 0, 0, 0];
+  const args = b.words(...fields.flatMap((field) => quad(field, b.wordSize)));
+  b.clone('clone3', [args, CLONE_ARGS_SIZE], child, { result: pid, onError: failed, step: STEP });
+  b.jump(restoring);
+  return { flags: [args, null], cgroup: offsetBy(args, CLONE_ARGS_SIZE - 8), failures: [] };
+}
+
+/** The parent goes on at once. What the child is at work with has to stay as it is for a while. */
+function emitCloneBeside(b: ProgramBuilder, site: CloneSite, sharing: number): Clone {
+  const { pid, pidfd, child, restoring, failed } = site;
+  const stack = b.reserve(CHILD_STACK, 16);
+  b.copy(b.words(1), sharing);
+  // Which of the last two is the word that the kernel clears depends on the machine. The other,
+  // for the thread's own storage, is not looked at.
+  const flags = cloneFlags(sharing) | CLONE_PIDFD | SIGCHLD;
+  const top = offsetBy(stack, CHILD_STACK - 16);
+  const clone = b.clone('clone', [flags, top, pidfd, sharing, sharing], child, {
+    result: pid,
+    onError: failed,
+    step: STEP,
+  });
+  b.jump(restoring);
+  return { flags: [b.argumentOf(clone, 0), null], cgroup: null, failures: [] };
+}
+
+/** The parent goes on when the child has its own memory, or is gone. */
+function emitClone(b: ProgramBuilder, site: CloneSite): Clone {
+  const { pid, pidfd, child, restoring, failed } = site;
   const [refused, again] = [b.label('clone refused'), b.label('clone again')];
   const [asked, unnamed] = [b.label(), b.label('no pidfd')];
-  const clone = b.syscall('clone', [CLONE_FLAGS | CLONE_PIDFD | SIGCHLD, 0, pidfd, 0, 0], {
+  const flags = cloneFlags(null) | SIGCHLD;
+  const clone = b.clone('clone', [flags | CLONE_PIDFD, 0, pidfd, 0, 0], child, {
     result: pid,
     onError: refused,
-    step,
+    step: STEP,
   });
-  b.branchIfEqual(pid, 0, child);
-  // The parent goes on when the child has its own memory, or is gone.
   b.jump(restoring);
 
   // An emulator of system calls may not know CLONE_PIDFD. Any other error is one of the clone:
@@ -285,12 +327,11 @@ function emitClone(b: ProgramBuilder, intoCgroup: boolean, site: CloneSite): Clo
   b.branchIfEqual(answer, -ENOSYS, failed);
   b.branchIfEqual(answer, -EPERM, failed);
   b.copy(b.words(0), b.wordOf(asked.index, WORD.failedAt));
-  const without = b.syscall('clone', [CLONE_FLAGS | SIGCHLD, 0, 0, 0, 0], {
+  const without = b.clone('clone', [flags, 0, 0, 0, 0], child, {
     result: pid,
     onError: failed,
-    step,
+    step: STEP,
   });
-  b.branchIfEqual(pid, 0, child);
   b.copy(pid, b.argumentOf(b.position + 1, 0));
   b.syscall('pidfd_open', [0, 0], {
     result: pidfd,
@@ -304,8 +345,11 @@ function emitClone(b: ProgramBuilder, intoCgroup: boolean, site: CloneSite): Clo
   b.copy(pid, b.argumentOf(b.position + 2, 0));
   b.syscall('kill', [0, SIGKILL]);
   b.syscall('wait4', [0, 0, 0, 0]);
-  const flags = [b.argumentOf(clone, 0), b.argumentOf(without, 0)] as const;
-  return { flags, cgroup: null, failures: [refused, asked, unnamed] };
+  return {
+    flags: [b.argumentOf(clone, 0), b.argumentOf(without, 0)],
+    cgroup: null,
+    failures: [refused, asked, unnamed],
+  };
 }
 
 /** A field of 64 bits as words. */

@@ -14,6 +14,7 @@ import type { InFlight } from './in-flight.js';
 import type { Kernel } from './kernel.js';
 import type { Carrier, WatchSite } from './launch-program.js';
 import { Memory } from './memory.js';
+import { type EnvironmentSize, OwnEnvironment } from './own-environment.js';
 import { failureOf, Start, type StartInput, type StartResult } from './start.js';
 import { type Environment, vectorsSize, writeVectors } from './vectors.js';
 import { isBusy, isRefusal, noWay, type Refusal, type Way, Ways } from './ways.js';
@@ -76,7 +77,14 @@ export class Launcher {
   readonly #memfdFlags: number;
   readonly #starts = new Map<string, Start>();
   readonly #report: LaunchReport | undefined;
+  readonly #ownEnvironment: OwnEnvironment;
   #arena: Memory;
+  /** Whether an image in a memfd was started, so that one can be expected to be. */
+  #proved = false;
+  /** Whether a child can share our memory while we go on: not in an emulator. */
+  #canShare = true;
+  /** Whether one may still be doing so. */
+  #shared = false;
   #startsInCgroup: boolean | undefined;
 
   constructor(inFlight: InFlight, features: Features, watch: WatchSet, report?: LaunchReport) {
@@ -88,6 +96,7 @@ export class Launcher {
     this.#plans = new CompiledPlans(kernel.binding, features.closeRange);
     this.#memfdFlags = features.memfdFlags;
     this.#ways = new Ways(features);
+    this.#ownEnvironment = new OwnEnvironment(kernel);
     this.#arena = this.#allocate(1 << 16);
   }
 
@@ -165,19 +174,47 @@ export class Launcher {
     }
   }
 
+  /**
+   * The first launch by an image in a memfd takes until its exec, which tells whether that can be
+   * done here. Those after it do not wait, unless they are asked to.
+   */
   #launch(request: ChosenRequest): Launched {
-    const { plan, wait } = request;
-    checkArgumentSize(this.#kernel, request.argv, request.env, plan.exec.file);
+    const { way, wait, cgroup } = request;
+    const inMemfd = way.image === 'memfd';
+    if (inMemfd && !wait && cgroup === undefined && this.#proved && this.#canShare) {
+      try {
+        return this.#attempt(request, true);
+      } catch (error) {
+        const unknown =
+          error instanceof LaunchError && error.step === 'clone' && error.code === 'EINVAL';
+        if (!unknown) throw error;
+      }
+      const launched = this.#attempt(request, false);
+      this.#canShare = false;
+      return launched;
+    }
+    const launched = this.#attempt(request, false);
+    this.#proved ||= inMemfd;
+    return launched;
+  }
+
+  /** `sharing`: goes on while the child still shares our memory. */
+  #attempt(request: ChosenRequest, sharing: boolean): Launched {
+    const { plan, wait, env } = request;
+    // What the child may read later is copied: setting a variable would change, or free it.
+    const own = sharing && env === 'inherit' ? this.#ownEnvironment.measure() : null;
+    checkArgumentSize(this.#kernel, request.argv, env, own, plan.exec.file);
     const studied = this.#plans.study(plan);
     const pipe = openErrorPipe(this.#inFlight, studied.highest, wait);
     let prepared: Prepared;
     try {
-      prepared = this.#prepare(request, pipe, studied);
+      prepared = this.#prepare(request, pipe, studied, sharing, own);
     } catch (error) {
       this.#inFlight.close(pipe.read);
       this.#inFlight.close(pipe.write);
       throw error;
     }
+    this.#shared = sharing;
     const result = prepared.start.run(prepared.input);
     this.#inFlight.landed(pipe.write);
     this.#inFlight.landed(prepared.input.image?.file ?? -1);
@@ -189,6 +226,8 @@ export class Launcher {
     { plan, argv, env, executor, way, cgroup = -1 }: ChosenRequest,
     pipe: ErrorPipe,
     studied: StudiedPlan,
+    sharing: boolean,
+    own: EnvironmentSize | null,
   ): Prepared {
     const { machine } = this.#kernel.binding;
     const { wordSize } = machine;
@@ -199,15 +238,22 @@ export class Launcher {
 
     // The arena: the list of descriptors, the vectors, and for `direct` the program.
     const vectorsAt = ARENA_START + given.length * wordSize;
-    const room = vectorsAt + vectorsSize(argv, pairs, wordSize) + 64 + (image ? 0 : size);
+    const ownSize = own === null ? 0 : own.bytes + (own.count + 2) * wordSize;
+    const room = vectorsAt + vectorsSize(argv, pairs, wordSize) + ownSize + 64 + (image ? 0 : size);
+    // The latest child may still be reading there.
+    if (this.#shared) this.#inFlight.settle();
     if (this.#arena.bytes.length < room) this.#arena = this.#allocate(room * 2);
     const arena = this.#arena;
     for (let i = 0; i < given.length; i++) {
       arena.setWord(ARENA_START + i * wordSize, given[i] as number);
     }
     const vectors = writeVectors(arena, vectorsAt, argv, pairs);
-    const envp = env === 'inherit' ? this.#ownEnvironment() : vectors.envp;
     const at = alignUp(vectors.end, 64);
+    let { envp } = vectors;
+    if (own !== null) {
+      envp = arena.address + at;
+      this.#ownEnvironment.copyTo(envp, own);
+    } else if (env === 'inherit') envp = this.#ownEnvironment.vector;
     const base = image ? this.#plans.imageProgramAddress : arena.address + at;
     if (!image) {
       link(program, machine, base, arena.bytes.subarray(at));
@@ -215,7 +261,7 @@ export class Launcher {
       arena.setWord(at + HEADER.stack * wordSize, vectors.argv - wordSize);
       arena.setWord(at + HEADER.env * wordSize, envp);
     }
-    const start = this.#start(way.image ?? 'direct', cgroup >= 0);
+    const start = this.#start(way.image ?? 'direct', cgroup >= 0, sharing);
     // Last, for from here on it is the launch program's to close.
     const file =
       image && way.image === 'file'
@@ -244,6 +290,8 @@ export class Launcher {
       const instruction = instructionAt(program, wordSize, base, address);
       if (instruction) return failureOf(instruction.name, instruction.step, result);
       const failure = start.explain(address, result);
+      // Next time it is found out in time for another way.
+      this.#proved = false;
       if (failure === undefined) throw new InternalError('the error record names no instruction');
       return failure;
     };
@@ -294,19 +342,15 @@ export class Launcher {
     while (this.#kernel.call('waitid', P_PIDFD, pidfd, 0, WEXITED) === -EINTR);
   }
 
-  #start(carrier: Carrier, intoCgroup: boolean): Start {
-    const key = `${carrier} ${intoCgroup}`;
+  #start(carrier: Carrier, intoCgroup: boolean, shares: boolean): Start {
+    const key = `${carrier} ${intoCgroup} ${shares}`;
     let start = this.#starts.get(key);
     if (start === undefined) {
-      start = new Start(this.#kernel, { carrier, intoCgroup }, this.#watch);
+      const sharing = shares ? this.#inFlight.sharing : null;
+      start = new Start(this.#kernel, { carrier, intoCgroup, sharing }, this.#watch);
       this.#starts.set(key, start);
     }
     return start;
-  }
-
-  /** The vector of this process's own environment, where libc keeps it. */
-  #ownEnvironment(): number {
-    return this.#kernel.load(this.#kernel.binding.functions.get('environ') as number);
   }
 
   #allocate(size: number): Memory {

@@ -4,7 +4,7 @@ import type { Place, Program, StepName } from '../program/instruction.js';
 import { instructionAt } from '../program/link.js';
 import type { Kernel } from './kernel.js';
 import {
-  CLONE_FLAGS,
+  cloneFlags,
   type LaunchPlaces,
   type LaunchVariant,
   launchProgram,
@@ -71,9 +71,11 @@ export class Start {
   readonly #program: Program;
   readonly #at: Offsets;
   readonly #failures: readonly number[];
+  readonly #flags: number;
 
-  constructor(kernel: Kernel, variant: LaunchVariant, site: WatchSite) {
-    const { program, places } = launchProgram(kernel.binding.machine, variant, site);
+  constructor(kernel: Kernel, variant: LaunchVariant, watch: WatchSite) {
+    const { program, places } = launchProgram(kernel.binding.machine, variant, watch);
+    this.#flags = cloneFlags(variant.sharing);
     const loaded = new LoadedProgram(kernel.binding, program);
     this.#program = program;
     this.#loaded = loaded;
@@ -111,18 +113,18 @@ export class Start {
     const { image } = input;
     memory.setWord(at.descriptors, input.descriptors);
     memory.setWord(at.descriptorsEnd, input.descriptorsEnd);
-    memory.setWord(at.errorRead, input.errorRead);
+    if (at.errorRead >= 0) memory.setWord(at.errorRead, input.errorRead);
     memory.setWord(at.closeErrorWrite, input.errorWrite);
     memory.setWord(at.childErrorWrite, input.errorWrite);
     // With a cgroup the word is that of a struct, which has the exit signal elsewhere. Only its low
     // half is written: the flag for the cgroup is in the other.
-    const flags = CLONE_FLAGS | input.cloneFlags;
+    const flags = this.#flags | input.cloneFlags;
     if (at.cgroup >= 0) {
       memory.setInt32(at.cloneFlags, flags | CLONE_PIDFD);
       memory.setInt32(at.cgroup, input.cgroup);
     } else {
       memory.setWord(at.cloneFlags, flags | CLONE_PIDFD | SIGCHLD);
-      memory.setWord(at.cloneFlagsAgain, flags | SIGCHLD);
+      if (at.cloneFlagsAgain >= 0) memory.setWord(at.cloneFlagsAgain, flags | SIGCHLD);
     }
     memory.setWord(at.errorSlot, input.errorSlot);
     memory.setWord(at.imageSlot, input.imageSlot);

@@ -202,6 +202,7 @@ function emitInterpreter(asm: ArmAssembler, inBinding: boolean): CodeLabel {
   const add = asm.label('add_value');
   const call = asm.label('call_function');
   const advance = asm.label('advance');
+  const store = asm.label('store');
   const loop = asm.label('next');
 
   const entry = asm.symbol('interpret');
@@ -215,6 +216,7 @@ function emitInterpreter(asm: ArmAssembler, inBinding: boolean): CodeLabel {
   asm.addImmediate('r6', 'r8', argument(0));
   asm.loadMultiple('r6', ['r0', 'r1', 'r2', 'r3', 'r4', 'r5']);
   asm.syscall();
+  asm.place(store);
   asm.load('r6', 'r8', at(WORD.result));
   asm.store('r6', 0, 'r0');
   // Above -4096, unsigned.
@@ -256,10 +258,11 @@ function emitInterpreter(asm: ArmAssembler, inBinding: boolean): CodeLabel {
   asm.branch(advance);
 
   if (inBinding) {
-    const halt = asm.label('halt');
+    const notCall = asm.label('halt_or_clone');
+    const clone = asm.label('clone_process');
     asm.place(call);
     asm.compareImmediate('r6', OP.call);
-    asm.branchIf('ne', halt);
+    asm.branchIf('ne', notCall);
     // Four arguments in registers, two on the stack.
     asm.addImmediate('r6', 'r8', argument(0));
     asm.loadMultiple('r6', ['r0', 'r1', 'r2', 'r3', 'r4', 'r5']);
@@ -270,8 +273,19 @@ function emitInterpreter(asm: ArmAssembler, inBinding: boolean): CodeLabel {
     asm.load('r1', 'r8', at(WORD.result));
     asm.store('r1', 0, 'r0');
     asm.branch(advance);
-    asm.place(halt);
+    asm.place(notCall);
+    asm.compareImmediate('r6', OP.clone);
+    asm.branchIf('eq', clone);
     asm.jumpRegister('r10');
+    asm.place(clone);
+    asm.load('r7', 'r8', at(WORD.number));
+    asm.addImmediate('r6', 'r8', argument(0));
+    asm.loadMultiple('r6', ['r0', 'r1', 'r2', 'r3', 'r4', 'r5']);
+    asm.syscall();
+    asm.compareImmediate('r0', 0);
+    asm.branchIf('ne', store);
+    asm.load('r8', 'r8', argument(5));
+    asm.branch(loop);
   }
   return entry;
 }

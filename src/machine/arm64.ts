@@ -172,6 +172,7 @@ function emitInterpreter(asm: Arm64Assembler, withCalls: boolean): CodeLabel {
   const call = asm.label('call_function');
   const fail = asm.label('fail');
   const advance = asm.label('advance');
+  const store = asm.label('store');
   const start = asm.symbol('interpret');
   if (withCalls) asm.move('x20', 'x30');
   const loop = asm.label('loop');
@@ -186,6 +187,7 @@ function emitInterpreter(asm: Arm64Assembler, withCalls: boolean): CodeLabel {
   asm.jumpIf('eq', branch);
   asm.jumpIf('hi', next);
   asm.syscall();
+  asm.place(store);
   asm.load('x9', 'x19', at(WORD.result));
   asm.store('x9', 0, 'x0');
   asm.compareNegative('x0', 4095);
@@ -224,16 +226,25 @@ function emitInterpreter(asm: Arm64Assembler, withCalls: boolean): CodeLabel {
   asm.jump(advance);
 
   if (withCalls) {
-    const halt = asm.label('halt');
+    const notCall = asm.label('halt_or_clone');
+    const clone = asm.label('clone_process');
     asm.place(call);
     asm.compareImmediate('x9', OP.call);
-    asm.jumpIf('ne', halt);
+    asm.jumpIf('ne', notCall);
     asm.callRegister('x8');
     asm.load('x9', 'x19', at(WORD.result));
     asm.store('x9', 0, 'x0');
     asm.jump(advance);
-    asm.place(halt);
+    asm.place(notCall);
+    asm.compareImmediate('x9', OP.clone);
+    asm.jumpIf('eq', clone);
     asm.ret('x20');
+    asm.place(clone);
+    asm.syscall();
+    asm.compareImmediate('x0', 0);
+    asm.jumpIf('ne', store);
+    asm.load('x19', 'x19', at(WORD.argument + 5));
+    asm.jump(loop);
   }
   return start;
 }

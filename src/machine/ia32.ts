@@ -215,13 +215,13 @@ const syscallNumber = syscallNumbers('ia32');
  * either, since an exec leaves no handlers, and the system call itself does not touch it.
  *
  * In the binding esp must be what it says, as signals may come at any time. There ebp holds the
- * address, and is pushed while the system call runs. A clone with CLONE_VM and no stack of its own
- * is the exception: the child comes back on its parent's stack, and with every system call of its
- * own would write over the slot from which the parent still has to read. But the calls that make
- * processes have no sixth argument. So ebp stays what it is during them, both sides come back with
- * it and nothing of this interpreter is on the stack. What the child pushes later goes below the
- * stack pointer of the parent, where nothing lives: that one is suspended, with all signals
- * blocked. An emulator that forks instead copies the registers, and all is the same.
+ * address, and is pushed while the system call runs. A clone is the exception: the child may come
+ * back on its parent's stack, and with every system call of its own would write over the slot from
+ * which the parent still has to read. But a clone has no sixth argument. So ebp stays what it is
+ * during it, both sides come back with it and nothing of this interpreter is on the stack. A child
+ * that has a stack of its own pushes there. What one without pushes goes below the stack pointer of
+ * the parent, where nothing lives: that one is suspended, with all signals blocked. An emulator
+ * that forks instead copies the registers, and all is the same.
  */
 function emitInterpreter(asm: Ia32Assembler, inBinding: boolean): CodeLabel {
   const other = asm.label('other');
@@ -231,6 +231,9 @@ function emitInterpreter(asm: Ia32Assembler, inBinding: boolean): CodeLabel {
   const add = asm.label('add_value');
   const call = asm.label('call_function');
   const advance = asm.label('advance');
+  // The last instructions are further from these than a short jump reaches.
+  const again = asm.label('again');
+  const cloned = asm.label('cloned');
   const self = inBinding ? 'ebp' : 'esp';
 
   const loop = asm.symbol('interpret');
@@ -245,18 +248,10 @@ function emitInterpreter(asm: Ia32Assembler, inBinding: boolean): CodeLabel {
   asm.load('esi', self, argument(3));
   asm.load('edi', self, argument(4));
   if (inBinding) {
-    const clone = asm.label('clone');
-    asm.compareImmediate('eax', syscallNumber('clone'));
-    asm.jumpIf('e', clone);
-    asm.compareImmediate('eax', syscallNumber('clone3'));
-    asm.jumpIf('e', clone);
     asm.push('ebp');
     asm.load('ebp', 'ebp', argument(5));
     asm.syscall();
     asm.pop('ebp');
-    asm.jump(store);
-    asm.place(clone);
-    asm.syscall();
   } else {
     asm.load('ebp', 'esp', argument(5));
     asm.syscall();
@@ -283,7 +278,12 @@ function emitInterpreter(asm: Ia32Assembler, inBinding: boolean): CodeLabel {
   asm.compareLoad('ecx', self, argument(1));
   asm.jumpIf('ne', advance);
   asm.load(self, self, at(WORD.target));
+  asm.place(again);
   asm.jump(loop);
+  if (inBinding) {
+    asm.place(cloned);
+    asm.jump(store);
+  }
 
   asm.place(other);
   asm.load('edx', self, at(WORD.result));
@@ -299,10 +299,11 @@ function emitInterpreter(asm: Ia32Assembler, inBinding: boolean): CodeLabel {
   asm.jump(advance);
 
   if (inBinding) {
-    const halt = asm.label('halt');
+    const notCall = asm.label('halt_or_clone');
+    const clone = asm.label('clone_process');
     asm.place(call);
     asm.compareImmediate('eax', OP.call);
-    asm.jumpIf('ne', halt);
+    asm.jumpIf('ne', notCall);
     // The return address and these 28 bytes: the stack stays aligned to 16.
     asm.subtractImmediate('esp', 4);
     for (let n = 5; n >= 0; n--) asm.pushMemory('ebp', argument(n));
@@ -311,8 +312,22 @@ function emitInterpreter(asm: Ia32Assembler, inBinding: boolean): CodeLabel {
     asm.load('edx', 'ebp', at(WORD.result));
     asm.store('edx', 0, 'eax');
     asm.jump(advance);
-    asm.place(halt);
+    asm.place(notCall);
+    asm.compareImmediate('eax', OP.clone);
+    asm.jumpIf('e', clone);
     asm.ret();
+    asm.place(clone);
+    asm.load('eax', 'ebp', at(WORD.number));
+    asm.load('ebx', 'ebp', argument(0));
+    asm.load('ecx', 'ebp', argument(1));
+    asm.load('edx', 'ebp', argument(2));
+    asm.load('esi', 'ebp', argument(3));
+    asm.load('edi', 'ebp', argument(4));
+    asm.syscall();
+    asm.test('eax');
+    asm.jumpIf('ne', cloned);
+    asm.load('ebp', 'ebp', argument(5));
+    asm.jump(again);
   }
   return loop;
 }

@@ -165,6 +165,7 @@ function emitInterpreter(asm: Riscv64Assembler, withCalls: boolean): CodeLabel {
   const call = asm.label('call_function');
   const fail = asm.label('fail');
   const advance = asm.label('advance');
+  const store = asm.label('store');
 
   const loop = asm.symbol('interpret');
   asm.load('t0', 's1', at(WORD.op));
@@ -176,6 +177,7 @@ function emitInterpreter(asm: Riscv64Assembler, withCalls: boolean): CodeLabel {
   asm.jumpIf('eq', 't0', 't1', branch);
   asm.jumpIf('ltu', 't1', 't0', next);
   asm.syscall();
+  asm.place(store);
   asm.load('t0', 's1', at(WORD.result));
   asm.store('t0', 0, 'a0');
   asm.loadPages('t1', -1);
@@ -213,16 +215,25 @@ function emitInterpreter(asm: Riscv64Assembler, withCalls: boolean): CodeLabel {
   asm.jump(advance);
 
   if (withCalls) {
-    const halt = asm.label('halt');
+    const notCall = asm.label('halt_or_clone');
+    const clone = asm.label('clone_process');
     asm.place(call);
     asm.loadImmediate('t1', OP.call);
-    asm.jumpIf('ne', 't0', 't1', halt);
+    asm.jumpIf('ne', 't0', 't1', notCall);
     asm.callRegister('a7');
     asm.load('t0', 's1', at(WORD.result));
     asm.store('t0', 0, 'a0');
     asm.jump(advance);
-    asm.place(halt);
+    asm.place(notCall);
+    asm.loadImmediate('t1', OP.clone);
+    asm.jumpIf('eq', 't0', 't1', clone);
     asm.jumpRegister('s2');
+    asm.place(clone);
+    asm.syscall();
+    asm.loadImmediate('t1', 0);
+    asm.jumpIf('ne', 'a0', 't1', store);
+    asm.load('s1', 's1', at(WORD.argument + 5));
+    asm.jump(loop);
   }
   return loop;
 }

@@ -226,6 +226,8 @@ function emitInterpreter(asm: X64Assembler, withCalls: boolean): CodeLabel {
   const add = asm.label('add');
   const call = asm.label('call_function');
   const advance = asm.label('advance');
+  // The start of the loop is further from the last instructions than a short jump reaches.
+  const again = asm.label('again');
   const argument = (n: number): number => at(WORD.argument + n);
 
   const loop = asm.symbol('interpret');
@@ -261,6 +263,7 @@ function emitInterpreter(asm: X64Assembler, withCalls: boolean): CodeLabel {
   asm.compareLoad('rsi', 'rdi', 0);
   asm.jumpIf('ne', advance);
   asm.load('rbx', 'rbx', at(WORD.target));
+  asm.place(again);
   asm.jump(loop);
 
   asm.place(next);
@@ -277,10 +280,11 @@ function emitInterpreter(asm: X64Assembler, withCalls: boolean): CodeLabel {
   asm.jump(advance);
 
   if (withCalls) {
-    const halt = asm.label('halt');
+    const notCall = asm.label('halt_or_clone');
+    const clone = asm.label('clone_process');
     asm.place(call);
     asm.compareRegisterImmediate('rcx', OP.call);
-    asm.jumpIf('ne', halt);
+    asm.jumpIf('ne', notCall);
     asm.load('rcx', 'rbx', argument(3));
     asm.subtractImmediate('rsp', 8);
     asm.callMemory('rbx', at(WORD.number));
@@ -288,8 +292,17 @@ function emitInterpreter(asm: X64Assembler, withCalls: boolean): CodeLabel {
     asm.load('r10', 'rbx', at(WORD.result));
     asm.store('r10', 0, 'rax');
     asm.jump(advance);
-    asm.place(halt);
+    asm.place(notCall);
+    asm.compareRegisterImmediate('rcx', OP.clone);
+    asm.jumpIf('e', clone);
     asm.ret();
+    asm.place(clone);
+    asm.load('r10', 'rbx', argument(3));
+    asm.syscall();
+    asm.testLow('rax');
+    asm.jumpIf('ne', store);
+    asm.load('rbx', 'rbx', argument(5));
+    asm.jump(again);
   }
   return loop;
 }

@@ -81,6 +81,8 @@ export const CLONE_INTO_CGROUP = 0x200000000;
 export const CLONE_ARGS_SIZE = 88;
 export const CLONE_PIDFD = 0x1000;
 export const CLONE_VFORK = 0x4000;
+export const CLONE_CHILD_CLEARTID = 0x200000;
+export const FUTEX_WAIT = 0;
 /** New namespaces: namespaces(7). CLONE_NEWTIME, Linux 5.6, is for unshare(2) and setns(2) only. */
 export const CLONE_NEWTIME = 0x80;
 export const CLONE_NEWNS = 0x20000;

@@ -70,6 +70,11 @@ export class ProgramBuilder {
     return this.#push('call', name, args, options);
   }
 
+  /** A system call of five arguments that makes a process, which goes on at `child`. */
+  clone(name: string, args: readonly Operand[], child: Label, options?: CallOptions): number {
+    return this.#push('clone', name, args, options, child);
+  }
+
   branchIfEqual(address: Operand, value: Operand, target: Label): number {
     return this.#write('branch', '', [address, value], null, target, null);
   }
@@ -166,15 +171,16 @@ export class ProgramBuilder {
     };
   }
 
-  #push(op: 'syscall' | 'call', name: string, args: readonly Operand[], options?: CallOptions) {
-    return this.#write(
-      op,
-      name,
-      args,
-      options?.result ?? null,
-      options?.onError ?? null,
-      options?.step ?? null,
-    );
+  #push(
+    op: 'syscall' | 'call' | 'clone',
+    name: string,
+    args: readonly Operand[],
+    options?: CallOptions,
+    child: Label | null = null,
+  ): number {
+    const { result = null, onError = null, step = null } = options ?? {};
+    this.#instructions.push({ op, name, args, result, target: onError, child, step });
+    return this.#instructions.length - 1;
   }
 
   #write(
@@ -185,7 +191,7 @@ export class ProgramBuilder {
     target: Label | null,
     step: StepName | null,
   ): number {
-    this.#instructions.push({ op, name, args, result, target, step });
+    this.#instructions.push({ op, name, args, result, target, child: null, step });
     return this.#instructions.length - 1;
   }
 }

@@ -176,15 +176,17 @@ class Explainer {
     return this.#contents(place, kind, args) ?? `&${this.#word(place)}`;
   }
 
-  #text(index: number, { op, name, args, result, target }: Instruction): string {
+  #text(index: number, { op, name, args, result, target, child }: Instruction): string {
     const to = target === null ? '' : this.#target(index, target);
     switch (op) {
       case 'syscall':
+      case 'clone':
       case 'call': {
         const list = args.map((_, i) => this.#argument(index, i)).join(', ');
         const stored = result === null ? '' : ` = ${this.#result(index, result)}`;
         const prefix = op === 'call' ? 'call ' : '';
-        return `${prefix}${name}(${list})${stored}${to === '' ? '' : ` ?-> ${to}`}`;
+        const forked = child === null ? '' : ` child-> ${this.#target(index, child)}`;
+        return `${prefix}${name}(${list})${stored}${forked}${to === '' ? '' : ` ?-> ${to}`}`;
       }
       case 'branch': {
         const [address, value] = args;
@@ -212,7 +214,7 @@ class Explainer {
     const { op, name, args } = this.#program.instructions[index] as Instruction;
     const value = args[n] as Operand;
     if (this.#isWritten(index, n)) return this.#word(argumentPlace(index, n));
-    const kind = op === 'syscall' ? kindOf(name, n) : NO_KIND;
+    const kind = op === 'syscall' || op === 'clone' ? kindOf(name, n) : NO_KIND;
     if (typeof value !== 'number') return this.#address(value, kind, args);
     return this.#symbols.get(value) ?? kind.number?.(value, args) ?? numberText(value);
   }

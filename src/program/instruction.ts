@@ -31,6 +31,9 @@
  * add      [result] += a0.
  * call     [result] = function(a0..a5), by the C calling convention. The binding only.
  * halt     return to the caller. The binding only.
+ * clone    [result] = syscall(number, a0..a4), as for `syscall`, in the process that makes another.
+ *          In the new one nothing is stored, and the instruction at a5 is next: the two may share
+ *          this memory, and run at the same time. The binding only.
  *
  * What is not said to be next is followed by the instruction behind it. The interpreter keeps its
  * state in registers; apart from `call` it touches no stack, so that a vfork child may run it on
@@ -52,7 +55,7 @@ export const WORD = {
   failedWith: 11,
 } as const;
 
-export const OP = { syscall: 0, branch: 1, copy: 2, add: 3, call: 4, halt: 5 } as const;
+export const OP = { syscall: 0, branch: 1, copy: 2, add: 3, call: 4, halt: 5, clone: 6 } as const;
 
 export type Operation = keyof typeof OP;
 
@@ -84,13 +87,18 @@ export interface StepName {
 
 export interface Instruction {
   readonly op: Operation;
-  /** Name of the syscall or of the C function; empty for the other operations. */
+  /** Name of the system call or of the C function; empty for the other operations. */
   readonly name: string;
   readonly args: readonly Operand[];
   /** Where the result goes; null: into the program's scratch word. */
   result: Place | number | null;
-  /** syscall: where to go on after an error; null: the next instruction (the error is ignored). */
+  /**
+   * syscall, clone: where to go on after an error; null: the next instruction (the error is
+   * ignored).
+   */
   readonly target: Label | null;
+  /** clone: where the new process goes on. */
+  readonly child: Label | null;
   readonly step: StepName | null;
 }
 

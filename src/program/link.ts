@@ -10,6 +10,9 @@ import {
   WORD,
 } from './instruction.js';
 
+/** The word of a clone that says where the new process goes on. */
+const CHILD = WORD.argument + 5;
+
 /** What the linker must know of a machine. */
 export interface LinkTarget {
   readonly wordSize: 4 | 8;
@@ -52,7 +55,7 @@ export function offsetOf(place: Place, layout: Layout, wordSize: number): number
 /**
  * Writes `program` into `memory` as it has to stand when the start of `memory` is at address
  * `base`. `functions` gives the addresses of C functions; without it the program is one for a new
- * process, where `call` and `halt` mean nothing.
+ * process, where `call`, `halt` and `clone` mean nothing.
  * `memory` must be aligned to 4 bytes and hold at least `layoutOf(program).size` bytes, `base` be
  * aligned to a word.
  *
@@ -112,11 +115,17 @@ export function link(
 
   const codeWord = layout.code / wordSize;
   const stride = INSTRUCTION_WORDS * wordSize;
+  const addressOf = (index: number): number => {
+    if (!(Number.isInteger(index) && index >= 0 && index < instructions.length)) {
+      throw new InternalError('an instruction leads outside the program');
+    }
+    return base + layout.code + index * stride;
+  };
   for (let i = 0; i < instructions.length; i++) {
     const instruction = instructions[i] as (typeof instructions)[number];
     const at = codeWord + i * INSTRUCTION_WORDS;
     put(at + WORD.op, OP[instruction.op]);
-    if (instruction.op === 'syscall') {
+    if (instruction.op === 'syscall' || instruction.op === 'clone') {
       put(at + WORD.number, target.syscallNumber(instruction.name));
     } else if (instruction.op === 'call') {
       const address = functions?.get(instruction.name);
@@ -125,20 +134,23 @@ export function link(
     }
     const { args } = instruction;
     if (args.length > 6) throw new InternalError('an instruction has at most six arguments');
+    if (args.length > 5 && instruction.op === 'clone') {
+      throw new InternalError('a clone has at most five arguments');
+    }
     for (let a = 0; a < args.length; a++) {
       const loads = a === 0 && (instruction.op === 'branch' || instruction.op === 'copy');
       put(at + WORD.argument + a, resolve(args[a] as Operand, loads ? wordSize : 1));
     }
     const { result } = instruction;
-    if (result !== null && typeof result !== 'number') checkResult(result);
+    if (result !== null && typeof result !== 'number') checkResult(result, instructions);
     put(at + WORD.result, result === null ? base + layout.scratch : resolve(result, wordSize));
     // The last one does not go on, and has no use for a target of its own.
     const next =
       instruction.target === null ? (i + 1) % instructions.length : instruction.target.index;
-    if (!(Number.isInteger(next) && next >= 0 && next < instructions.length)) {
-      throw new InternalError('an instruction leads outside the program');
+    put(at + WORD.target, addressOf(next));
+    if (instruction.op === 'clone') {
+      put(at + CHILD, addressOf(instruction.child?.index ?? -1));
     }
-    put(at + WORD.target, base + layout.code + next * stride);
   }
   memory.set(program.data, layout.data);
   for (const { at, place } of program.pointers) {
@@ -160,6 +172,9 @@ function checkEnd({ instructions }: Program, isChild: boolean): void {
   if (isChild && instructions.some(({ op }) => op === 'halt')) {
     throw new InternalError('a program of a new process has nowhere to halt');
   }
+  if (isChild && instructions.some(({ op }) => op === 'clone')) {
+    throw new InternalError('only the binding can go on in two processes');
+  }
 }
 
 /** Whether an instruction is what `ProgramBuilder.jump` writes: its own word 3 is what it says. */
@@ -175,9 +190,12 @@ function isJump({ op, args: [own, value], target }: Instruction, index: number):
 }
 
 /** A result may become an argument, but not what is done or where that leads. */
-function checkResult({ section, offset }: Place): void {
+function checkResult({ section, offset }: Place, instructions: readonly Instruction[]): void {
+  if (section !== 'code') return;
   const word = offset % INSTRUCTION_WORDS;
-  if (section === 'code' && (word === WORD.op || word === WORD.number || word === WORD.target)) {
+  const changed = instructions[Math.floor(offset / INSTRUCTION_WORDS)];
+  const leads = word === WORD.target || (word === CHILD && changed?.op === 'clone');
+  if (leads || word === WORD.op || word === WORD.number) {
     throw new InternalError('a result would change the program');
   }
 }

@@ -69,7 +69,7 @@ export interface SimulatedKernel {
    * because the process has ended or is another program now.
    */
   syscall(number: number, args: readonly bigint[], memory: SimulatedMemory): bigint | null;
-  /** What `call` does. Only the binding has it: without it `call` and `halt` are errors. */
+  /** What `call` does. Only the binding has it: without it `call`, `halt`, `clone` are errors. */
   call?(address: bigint, args: readonly bigint[], memory: SimulatedMemory): bigint;
 }
 
@@ -110,9 +110,17 @@ export function simulate(
     const op = Number(word(WORD.op));
     let next = instruction + stride;
     switch (op) {
+      case OP.clone:
       case OP.syscall: {
+        if (op === OP.clone && kernel.call === undefined) {
+          throw new InternalError('only the binding can go on in two processes');
+        }
         const value = kernel.syscall(Number(word(WORD.number)), args(), memory);
         if (value === null) return { by: 'syscall', index, steps };
+        if (op === OP.clone && value === 0n) {
+          next = argument(5);
+          break;
+        }
         memory.store(result(), value);
         const signed = memory.signed(value);
         if (signed >= -4095n && signed <= -1n) {

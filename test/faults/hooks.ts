@@ -114,7 +114,7 @@ LoadedProgram.prototype.run = function (this: LoadedProgram): void {
     // What stands behind that label, children do.
     const child = [...names].find(([, name]) => name === 'child')?.[0].index;
     for (const { op, name } of instructions.slice(0, child)) {
-      if (op === 'syscall') injection.count(name, 1);
+      if (op === 'syscall' || op === 'clone') injection.count(name, 1);
     }
     listener?.run(this);
     announced = true;
@@ -129,7 +129,8 @@ export function programOf({ memory }: LoadedProgram): Program {
     instructions.every(({ op, name }, i) => {
       const at = (4 + i * 12) * wordSize;
       if (memory.word(at) !== OP[op]) return false;
-      return op !== 'syscall' || memory.word(at + wordSize) === machine.syscallNumber(name);
+      const isCall = op === 'syscall' || op === 'clone';
+      return !isCall || memory.word(at + wordSize) === machine.syscallNumber(name);
     });
   const found = built.findLast((program) => program.instructions.length > 1 && matches(program));
   if (found === undefined) throw new Error('a program that was not built');

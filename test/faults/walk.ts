@@ -92,7 +92,7 @@ function walk({ instructions }: Program, memory: SimulatedMemory, asChild: boole
   // In place of its number each call gets the index of its instruction, and more than any number.
   instructions.forEach(({ op }, index) => {
     const word = HEADER_WORDS + index * INSTRUCTION_WORDS + WORD.number;
-    if (op === 'syscall' || op === 'call')
+    if (op === 'syscall' || op === 'clone' || op === 'call')
       memory.store(base + BigInt(word * wordSize), BigInt(OWN + index));
   });
   const calls: ProgramCall[] = [];

@@ -83,7 +83,8 @@ function follow(child: Library.ChildProcess): void {
     } catch (problem) {
       problems.push(problem);
     }
-    if (child.pid === undefined) alive.delete(child);
+    // No `exit` follows if it was not started, or if its plan failed.
+    if (child.pid === undefined || (child.exitCode ?? 0) < 0) alive.delete(child);
   });
   child.once('exit', () => alive.delete(child));
   for (const stream of child.stdio ?? []) stream?.on('error', () => {});

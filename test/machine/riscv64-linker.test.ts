@@ -28,6 +28,8 @@ const FROM_LIBC = [
   'calloc',
   'free',
   'memcpy',
+  'stpcpy',
+  'strlen',
   'pthread_create',
   'pthread_mutex_lock',
   'pthread_mutex_unlock',

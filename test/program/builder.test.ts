@@ -28,8 +28,8 @@ test('instructions are as they were written', () => {
   assert.equal(b.copy(place, 12), 1);
   assert.equal(b.position, 2);
   assert.deepEqual(b.build().instructions, [
-    { op: 'syscall', name: 'close', args: [3], result: place, target: onError, step },
-    { op: 'copy', name: '', args: [place], result: 12, target: null, step: null },
+    { op: 'syscall', name: 'close', args: [3], result: place, target: onError, child: null, step },
+    { op: 'copy', name: '', args: [place], result: 12, target: null, child: null, step: null },
   ]);
 });
 

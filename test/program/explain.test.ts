@@ -173,6 +173,10 @@ describe('arguments', () => {
       (b) => b.syscall('clone', [CLONE_VM | CLONE_PIDFD | SIGCHLD, 0, b.words(0)]),
     ],
     [
+      'clone(CLONE_VM|SIGCHLD, 0) child-> [0]',
+      (b) => b.clone('clone', [CLONE_VM | SIGCHLD, 0], { index: 0 }),
+    ],
+    [
       'execveat(3, "", 0, 0, AT_EMPTY_PATH)',
       (b) => b.syscall('execveat', [3, b.string(''), 0, 0, AT_EMPTY_PATH]),
     ],
@@ -348,11 +352,15 @@ for (const machine of Object.values(MACHINES)) {
       'plan, image': () => planProgram('image'),
       'plan, direct': () => planProgram('direct'),
       'launch, image': () =>
-        launchProgram(machine, { carrier: 'memfd', intoCgroup: false }, site).program,
+        launchProgram(machine, { carrier: 'memfd', intoCgroup: false, sharing: null }, site)
+          .program,
       'launch, file': () =>
-        launchProgram(machine, { carrier: 'file', intoCgroup: false }, site).program,
+        launchProgram(machine, { carrier: 'file', intoCgroup: false, sharing: null }, site).program,
+      'launch, sharing': () =>
+        launchProgram(machine, { carrier: 'memfd', intoCgroup: false, sharing: 128 }, site).program,
       'launch, direct': () =>
-        launchProgram(machine, { carrier: 'direct', intoCgroup: false }, site).program,
+        launchProgram(machine, { carrier: 'direct', intoCgroup: false, sharing: null }, site)
+          .program,
       waiter: () => waiterProgram(machine).program,
       join: () => joinProgram(machine, join).program,
       'in flight': () => inFlightProgram(machine).program,

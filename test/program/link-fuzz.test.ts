@@ -57,7 +57,7 @@ const place = fc.oneof(
 const value = fc.oneof({ weight: 12, arbitrary: fc.integer() }, { weight: 1, arbitrary: wrong });
 const call = fc.record({
   op: fc.constantFrom(
-    ...['syscall', 'branch', 'jump', 'copy', 'add', 'call', 'halt', 'label', 'result'],
+    ...['syscall', 'branch', 'jump', 'copy', 'add', 'call', 'clone', 'halt', 'label', 'result'],
     ...['reserve', 'bytes', 'string', 'words'],
   ),
   places: fc.tuple(place, place),
@@ -104,6 +104,8 @@ function cook(recipe: { calls: Call[]; end: string }, wordSize: 4 | 8): Program 
     else if (op === 'copy') b.copy(x, y);
     else if (op === 'add') b.add(values[0], y);
     else if (op === 'call') b.call('free', [x, ...values], { result: y });
+    else if (op === 'clone')
+      b.clone('read', [values[0], x, values[1]], target, { result: y, onError: b.here() });
     else if (op === 'halt') b.halt();
     else if (op === 'label' && target.index < 0) b.place(target);
     else if (op === 'result' && b.position > 0) b.resultTo(b.position - 1, y);

@@ -86,8 +86,12 @@ for (const target of TARGETS) {
       b.call('free', [place], { result: other });
       b.place(end);
       b.halt();
+      const child = b.label('child');
+      b.clone('close', [1, place, 3, 4, 5], child, { result: other, onError: end });
+      b.place(child);
+      b.halt();
       const { word, offset, layout } = linked(b.build(), target, new Map([['free', 4242]]));
-      const ops = ['syscall', 'branch', 'copy', 'add', 'call', 'halt'] as const;
+      const ops = ['syscall', 'branch', 'copy', 'add', 'call', 'halt', 'clone'] as const;
       assert.deepEqual(
         ops.map((_, i) => word(i, WORD.op)),
         ops.map((op) => BigInt(OP[op])),
@@ -104,7 +108,11 @@ for (const target of TARGETS) {
       assert.equal(word(3, WORD.argument), BigInt.asUintN(bits, -3n));
       assert.equal(offset(3, WORD.result), layout.data + wordSize);
       assert.equal(word(4, WORD.number), 4242n);
-      for (let i = 0; i < 6; i++) {
+      assert.equal(word(6, WORD.number), 102n);
+      assert.equal(word(6, WORD.argument + 4), 5n);
+      assert.equal(offset(6, WORD.argument + 5), instructionOffset(7));
+      assert.equal(offset(6, WORD.target), instructionOffset(5));
+      for (let i = 0; i < 7; i++) {
         assert.deepEqual([word(i, WORD.failedAt), word(i, WORD.failedWith)], [0n, 0n]);
       }
     });
@@ -216,6 +224,13 @@ for (const target of TARGETS) {
         fails((b) => void b.syscall('close', [{ section: 'header', offset }]), /^/);
       }
       fails((b) => void b.syscall('close', [1, 2, 3, 4, 5, 6, 7]), /at most six arguments/);
+      const six = [1, 2, 3, 4, 5, 6];
+      fails((b) => void b.clone('close', six, b.here()), /at most five arguments/);
+      fails((b) => void b.clone('close', [], b.label()), /leads outside the program/);
+      fails((b) => {
+        const clone = b.clone('close', [], b.here());
+        b.copy(b.words(0), b.argumentOf(clone, 5));
+      }, /a result would change the program/);
       fails((b) => void b.jump(b.label()), /leads outside the program/);
       fails((b) => void b.jump({ index: 9 }), /leads outside/);
       fails((b) => void b.syscall('close', [], { onError: b.label() }), /leads outside/);

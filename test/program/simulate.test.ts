@@ -131,6 +131,28 @@ for (const target of TARGETS) {
       assert.equal(word(mark), 1n);
     });
 
+    test('goes on elsewhere in the process that a clone makes, and stores nothing there', () => {
+      for (const [result, expected] of [
+        [0n, [7n, 0n, 1n]],
+        [42n, [42n, 1n, 0n]],
+        [-11n, [unsigned(-11), 0n, 0n]],
+      ] as const) {
+        const b = new ProgramBuilder(wordSize);
+        const [stored, parent, child] = [b.words(7), b.words(0), b.words(0)];
+        const [inChild, end] = [b.label(), b.label()];
+        b.clone('close', [1, 2, 3, 4, 5], inChild, { result: stored, onError: end });
+        b.add(1, parent);
+        b.halt();
+        b.place(inChild);
+        b.add(1, child);
+        b.place(end);
+        b.halt();
+        const { memory, word } = load(target, b);
+        simulate(memory, { ...NOTHING, syscall: () => result });
+        assert.deepEqual([word(stored), word(parent), word(child)], expected);
+      }
+    });
+
     test('stops at a system call that does not return', () => {
       const b = new ProgramBuilder(wordSize);
       b.syscall('getpid', []);
