@@ -65,6 +65,8 @@ export const CONTROL_NAMES: readonly (keyof ControlOptions)[] = [
   'sandbox',
 ];
 
+const NAMES: ReadonlySet<string> = new Set(CONTROL_NAMES);
+
 /** What all control options of one launch ask for together. */
 export interface Controls {
   readonly steps: StagedSteps;
@@ -91,6 +93,7 @@ export interface AcquiredControls
 
 /** Checks control options; undefined if none is set. Throws before anything is started. */
 export function prepareControls(options: ControlOptions): Controls | undefined {
+  if (!Object.keys(options).some((name) => NAMES.has(name))) return undefined;
   // Read once: what is checked is what is used.
   const given: Record<string, unknown> = ownOptions(options as object) as Record<string, unknown>;
   for (const name of CONTROL_NAMES) {
