@@ -1,9 +1,9 @@
-import { alignUp } from '../elf/encode.js';
 import { InternalError, LaunchError, type LaunchFailure, PlanError } from '../errors.js';
 import { EINTR, ENOSYS, EPERM, P_PIDFD, SIGKILL, WEXITED } from '../plan/constants.js';
 import { imageOnly, type Plan, type Step } from '../plan/plan.js';
 import { HEADER, HEADER_WORDS } from '../program/instruction.js';
 import { instructionAt, link } from '../program/link.js';
+import { Arena } from './arena.js';
 import { checkArgumentSize } from './argument-size.js';
 import { CompiledPlans, type StudiedPlan } from './compiled-plans.js';
 import { type ErrorPipe, openErrorPipe } from './error-pipe.js';
@@ -13,10 +13,9 @@ import { writeImageFile } from './image-file.js';
 import type { InFlight } from './in-flight.js';
 import type { Kernel } from './kernel.js';
 import type { Carrier, WatchSite } from './launch-program.js';
-import { Memory } from './memory.js';
-import { type EnvironmentSize, OwnEnvironment } from './own-environment.js';
+import type { EnvironmentSize } from './own-environment.js';
 import { failureOf, Start, type StartInput, type StartResult } from './start.js';
-import { type Environment, vectorsSize, writeVectors } from './vectors.js';
+import type { Environment } from './vectors.js';
 import { isBusy, isRefusal, noWay, type Refusal, type Way, Ways } from './ways.js';
 
 export interface LaunchRequest {
@@ -62,9 +61,6 @@ export type LaunchReport = (
 /** How often a file that is busy is made anew: a few times would do, each is independent. */
 const BUSY_ATTEMPTS = 16;
 
-/** Bytes at the start of the arena that the binding uses for itself. */
-const ARENA_START = 64;
-
 /** Starts processes for one thread, one at a time. */
 export class Launcher {
   /** What carried the plan of the latest launch that succeeded. */
@@ -77,8 +73,7 @@ export class Launcher {
   readonly #memfdFlags: number;
   readonly #starts = new Map<string, Start>();
   readonly #report: LaunchReport | undefined;
-  readonly #ownEnvironment: OwnEnvironment;
-  #arena: Memory;
+  readonly #arena: Arena;
   /** Whether an image in a memfd was started, so that one can be expected to be. */
   #proved = false;
   /** Whether a child can share our memory while we go on: not in an emulator. */
@@ -96,8 +91,7 @@ export class Launcher {
     this.#plans = new CompiledPlans(kernel.binding, features.closeRange);
     this.#memfdFlags = features.memfdFlags;
     this.#ways = new Ways(features);
-    this.#ownEnvironment = new OwnEnvironment(kernel);
-    this.#arena = this.#allocate(1 << 16);
+    this.#arena = new Arena(kernel);
   }
 
   /** Starts a process, or throws LaunchError or UnsupportedError and leaves nothing behind. */
@@ -202,7 +196,7 @@ export class Launcher {
   #attempt(request: ChosenRequest, sharing: boolean): Launched {
     const { plan, wait, env } = request;
     // What the child may read later is copied: setting a variable would change, or free it.
-    const own = sharing && env === 'inherit' ? this.#ownEnvironment.measure() : null;
+    const own = sharing && env === 'inherit' ? this.#arena.measureOwn() : null;
     checkArgumentSize(this.#kernel, request.argv, env, own, plan.exec.file);
     const studied = this.#plans.study(plan);
     const pipe = openErrorPipe(this.#inFlight, studied.highest, wait);
@@ -221,7 +215,7 @@ export class Launcher {
     return this.#conclude(result, pipe.read, prepared.explain, wait);
   }
 
-  /** Writes all that the new process needs into the arena. */
+  /** Makes all ready that the new process needs. */
   #prepare(
     { plan, argv, env, executor, way, cgroup = -1 }: ChosenRequest,
     pipe: ErrorPipe,
@@ -234,32 +228,18 @@ export class Launcher {
     const compiled = this.#plans.compile(plan, studied, executor, pipe.write, argv.length);
     const { program, size, image } = compiled;
     const given = image ? [...studied.sources, pipe.write] : studied.sources;
-    const pairs = env === 'inherit' ? [] : env;
 
-    // The arena: the list of descriptors, the vectors, and for `direct` the program.
-    const vectorsAt = ARENA_START + given.length * wordSize;
-    const ownSize = own === null ? 0 : own.bytes + (own.count + 2) * wordSize;
-    const room = vectorsAt + vectorsSize(argv, pairs, wordSize) + ownSize + 64 + (image ? 0 : size);
     // The latest child may still be reading there.
     if (this.#shared) this.#inFlight.settle();
-    if (this.#arena.bytes.length < room) this.#arena = this.#allocate(room * 2);
-    const arena = this.#arena;
-    for (let i = 0; i < given.length; i++) {
-      arena.setWord(ARENA_START + i * wordSize, given[i] as number);
-    }
-    const vectors = writeVectors(arena, vectorsAt, argv, pairs);
-    const at = alignUp(vectors.end, 64);
-    let { envp } = vectors;
-    if (own !== null) {
-      envp = arena.address + at;
-      this.#ownEnvironment.copyTo(envp, own);
-    } else if (env === 'inherit') envp = this.#ownEnvironment.vector;
-    const base = image ? this.#plans.imageProgramAddress : arena.address + at;
+    const contents = this.#arena.write(given, argv, env, own, image ? 0 : size);
+    const { at } = contents;
+    const { memory } = this.#arena;
+    const base = image ? this.#plans.imageProgramAddress : memory.address + at;
     if (!image) {
-      link(program, machine, base, arena.bytes.subarray(at));
+      link(program, machine, base, memory.bytes.subarray(at));
       // As if the word before argv were the stack pointer.
-      arena.setWord(at + HEADER.stack * wordSize, vectors.argv - wordSize);
-      arena.setWord(at + HEADER.env * wordSize, envp);
+      memory.setWord(at + HEADER.stack * wordSize, contents.argv - wordSize);
+      memory.setWord(at + HEADER.env * wordSize, contents.envp);
     }
     const start = this.#start(way.image ?? 'direct', cgroup >= 0, sharing);
     // Last, for from here on it is the launch program's to close.
@@ -269,8 +249,8 @@ export class Launcher {
         : -1;
     const input = {
       plan: image ? 0 : base + HEADER_WORDS * wordSize,
-      descriptors: arena.address + ARENA_START,
-      descriptorsEnd: arena.address + vectorsAt,
+      descriptors: contents.descriptors,
+      descriptorsEnd: contents.descriptorsEnd,
       errorRead: pipe.read,
       errorWrite: pipe.write,
       cloneFlags: plan.cloneFlags ?? 0,
@@ -282,8 +262,8 @@ export class Launcher {
         address: image.address,
         size,
         file,
-        argv: vectors.argv,
-        envp,
+        argv: contents.argv,
+        envp: contents.envp,
       },
     };
     const explain = (address: number, result: number): LaunchFailure => {
@@ -351,11 +331,6 @@ export class Launcher {
       this.#starts.set(key, start);
     }
     return start;
-  }
-
-  #allocate(size: number): Memory {
-    const { run, machine } = this.#kernel.binding;
-    return new Memory(run, machine.wordSize, size);
   }
 }
 
