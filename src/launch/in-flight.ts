@@ -32,6 +32,7 @@ export interface DescriptorPair {
 export class InFlight {
   readonly kernel: Kernel;
   readonly #code: InFlightProgram;
+  readonly #ready: ReadyRoutines;
   readonly #loaded: LoadedProgram;
   readonly #buffer: ArrayBuffer;
   readonly #run: (memory: ArrayBuffer) => void;
@@ -47,6 +48,7 @@ export class InFlight {
     this.kernel = kernel;
     this.#code = inFlightProgram(kernel.binding.machine);
     this.#loaded = new LoadedProgram(kernel.binding, this.#code.program);
+    this.#ready = readyRoutines(this.#code, this.#loaded);
     this.#buffer = this.#loaded.memory.buffer;
     this.#run = kernel.binding.run;
     this.#addBlock();
@@ -56,7 +58,7 @@ export class InFlight {
   open(name: string, a0 = 0, a1 = 0, a2 = 0, a3 = 0): number {
     const slot = this.#takeSlot();
     const number = this.kernel.binding.machine.syscallNumber(name);
-    this.#do(this.#code.open, { number, a0, a1, a2, a3, slot });
+    this.#do(this.#ready.open, number, a0, a1, a2, a3, slot);
     const result = this.#result();
     if (result < 0) this.#freeSlots.push(slot);
     else this.#slots.set(result, slot);
@@ -65,12 +67,12 @@ export class InFlight {
 
   /** pipe2(2). */
   pipe(flags: number): DescriptorPair {
-    return this.#openPair('pipe2', { a0: this.#pairAddress, a1: flags, a2: 0, a3: 0 });
+    return this.#openPair('pipe2', this.#pairAddress, flags, 0, 0);
   }
 
   /** socketpair(2). */
   socketPair(domain: number, type: number): DescriptorPair {
-    return this.#openPair('socketpair', { a0: domain, a1: type, a2: 0, a3: this.#pairAddress });
+    return this.#openPair('socketpair', domain, type, 0, this.#pairAddress);
   }
 
   /** Closes a descriptor, whether it is in flight or not. */
@@ -80,7 +82,7 @@ export class InFlight {
       this.kernel.call('close', fd);
       return;
     }
-    this.#do(this.#code.close, { fd, slot });
+    this.#do(this.#ready.close, fd, slot);
     this.landed(fd);
   }
 
@@ -105,7 +107,7 @@ export class InFlight {
    * the handle's open() gives: 0, or an error number, and then `fd` is closed.
    */
   handOver(fd: number, handle: { open(fd: number): number }): number {
-    this.#prepare(this.#code.forget, { slot: this.slotOf(fd) });
+    this.#prepare(this.#ready.forget, this.slotOf(fd));
     const [run, buffer] = [this.#run, this.#buffer];
     // V8 stops a Worker where a JavaScript function begins or a loop goes round: neither is here.
     // In this order a stop in between would leave `fd` open; in the other it would be closed
@@ -130,7 +132,7 @@ export class InFlight {
     view.setInt32(0, read, true);
     view.setInt32(wordSize, write, true);
     const slot = this.slotOf(read);
-    this.#do(this.#code.doubt, { to: this.#doubt, from: scratchAddress, size, slot });
+    this.#do(this.#ready.doubt, this.#doubt, scratchAddress, size, slot);
     this.landed(read);
     const taken = take();
     this.kernel.store(this.#doubt, -1);
@@ -144,14 +146,14 @@ export class InFlight {
 
   /** Waits until none does. */
   settle(): void {
-    this.#do(this.#code.settle, { sharing: this.#sharing });
+    this.#do(this.#ready.settle, this.#sharing);
   }
 
   /** calloc(3). Throws LaunchError. */
   allocate(size: number): number {
     const slot = this.#freeMemory.pop();
     if (slot === undefined) throw outOfMemory();
-    this.#do(this.#code.allocate, { size, slot });
+    this.#do(this.#ready.allocate, size, slot);
     const address = this.kernel.load(slot);
     if (address === 0) {
       this.#freeMemory.push(slot);
@@ -168,7 +170,7 @@ export class InFlight {
 
   /** Frees memory that is in flight. */
   free(address: number): void {
-    this.#do(this.#code.free, { slot: this.memorySlotOf(address) });
+    this.#do(this.#ready.free, this.memorySlotOf(address));
     this.memoryLanded(address);
   }
 
@@ -182,10 +184,10 @@ export class InFlight {
     return this.#loaded.address(this.#code.pair);
   }
 
-  #openPair(name: string, args: Record<'a0' | 'a1' | 'a2' | 'a3', number>): DescriptorPair {
+  #openPair(name: string, a0: number, a1: number, a2: number, a3: number): DescriptorPair {
     const [slot, slot2] = [this.#takeSlot(), this.#takeSlot()];
     const number = this.kernel.binding.machine.syscallNumber(name);
-    this.#do(this.#code.openPair, { number, ...args, slot, slot2 });
+    this.#do(this.#ready.openPair, number, a0, a1, a2, a3, slot, slot2);
     const result = this.#result();
     const at = this.#loaded.at(this.#code.pair);
     const { memory } = this.#loaded;
@@ -207,7 +209,7 @@ export class InFlight {
     const { wordSize } = machine;
     const { program, slots, memory, sharing, doubt } = endProgram(machine);
     const { size } = layoutOf(program, wordSize);
-    this.#do(this.#code.block, { size, free: functions.get('free') as number });
+    this.#do(this.#ready.block, size, functions.get('free') as number);
     const address = this.#loaded.memory.word(this.#loaded.at(this.#code.result));
     if (address === 0) throw outOfMemory();
     const bytes = new Uint8Array(size);
@@ -215,7 +217,7 @@ export class InFlight {
     kernel.copyOut(bytes, address);
     // What was added last is called first: the block is freed after its program has run.
     const run = functions.get('run') as number;
-    this.#do(this.#code.atEnd, { function: run, argument: address + layout.code });
+    this.#do(this.#ready.atEnd, run, address + layout.code);
     const at = (place: Place): number => address + offsetOf(place, layout, wordSize);
     for (let i = SLOTS - 1; i >= 0; i--) this.#freeSlots.push(at(slots) + i * wordSize);
     for (let i = 0; i < MEMORY_SLOTS; i++) this.#freeMemory.push(at(memory) + i * wordSize);
@@ -223,30 +225,54 @@ export class InFlight {
     if (this.#sharing === 0) this.#sharing = at(sharing);
   }
 
-  #do<Parameter extends string>(
-    routine: Routine<Parameter>,
-    values: Readonly<Record<Parameter, number>>,
-  ): void {
-    this.#prepare(routine, values);
+  #do(routine: ReadyRoutine, ...values: readonly number[]): void {
+    this.#prepare(routine, ...values);
     this.#run(this.#buffer);
   }
 
-  #prepare<Parameter extends string>(
-    { entry, parameters }: Routine<Parameter>,
-    values: Readonly<Record<Parameter, number>>,
-  ): void {
+  #prepare({ entry, parameters }: ReadyRoutine, ...values: readonly number[]): void {
     const { memory } = this.#loaded;
-    const { wordSize } = memory;
-    for (const name of Object.keys(parameters) as Parameter[]) {
-      for (const place of parameters[name]) memory.setWord(this.#loaded.at(place), values[name]);
+    for (let i = 0; i < values.length; i++) {
+      for (const at of parameters[i] as readonly number[]) memory.setWord(at, values[i] as number);
     }
-    const instruction = HEADER_WORDS + entry * INSTRUCTION_WORDS;
-    memory.setWord(HEADER.entry * wordSize, instruction * wordSize);
+    memory.setWord(HEADER.entry * memory.wordSize, entry);
   }
 
   #result(): number {
     return this.#loaded.memory.signedWord(this.#loaded.at(this.#code.result));
   }
+}
+
+/** A routine in memory: byte offsets of its first instruction, and of the words of its parameters. */
+interface ReadyRoutine {
+  readonly entry: number;
+  readonly parameters: readonly (readonly number[])[];
+}
+
+type ReadyRoutines = ReturnType<typeof readyRoutines>;
+
+/** The routines, each with its parameters in the order in which they are passed here. */
+function readyRoutines(code: InFlightProgram, loaded: LoadedProgram) {
+  const { wordSize } = loaded.memory;
+  const ready = <Parameter extends string>(
+    { entry, parameters }: Routine<Parameter>,
+    ...order: readonly Parameter[]
+  ): ReadyRoutine => ({
+    entry: (HEADER_WORDS + entry * INSTRUCTION_WORDS) * wordSize,
+    parameters: order.map((name) => parameters[name].map((place) => loaded.at(place))),
+  });
+  return {
+    open: ready(code.open, 'number', 'a0', 'a1', 'a2', 'a3', 'slot'),
+    openPair: ready(code.openPair, 'number', 'a0', 'a1', 'a2', 'a3', 'slot', 'slot2'),
+    close: ready(code.close, 'fd', 'slot'),
+    forget: ready(code.forget, 'slot'),
+    doubt: ready(code.doubt, 'to', 'from', 'size', 'slot'),
+    settle: ready(code.settle, 'sharing'),
+    allocate: ready(code.allocate, 'size', 'slot'),
+    free: ready(code.free, 'slot'),
+    block: ready(code.block, 'size', 'free'),
+    atEnd: ready(code.atEnd, 'function', 'argument'),
+  };
 }
 
 function outOfMemory(): LaunchError {
