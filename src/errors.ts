@@ -1,5 +1,5 @@
 import { constants } from 'node:os';
-import { getSystemErrorName } from 'node:util';
+import { getSystemErrorName, inspect } from 'node:util';
 import { EBADFD, ELIBBAD, ENOPKG, ENOTBLK, EUSERS } from './plan/constants.js';
 
 /** A fault in safeexec itself: never the consequence of what a caller passed. */
@@ -105,7 +105,7 @@ export function invalidArgType(name: string, expected: string, value: unknown): 
 /** A value of the right type that cannot be used: TypeError with Node's code. */
 export function invalidArgValue(name: string, value: unknown, reason = 'is invalid'): TypeError {
   const noun = name.includes('.') ? 'property' : 'argument';
-  const message = `The ${noun} '${name}' ${reason}. Received ${show(value)}`;
+  const message = `The ${noun} '${name}' ${reason}. Received ${quote(value)}`;
   return coded(TypeError, 'ERR_INVALID_ARG_VALUE', message);
 }
 
@@ -142,10 +142,21 @@ export function unknownOption(
   return coded(TypeError, 'ERR_INVALID_ARG_VALUE', message);
 }
 
+/** Characters of a value in a message, as in Node. */
+const LONGEST_QUOTED = 128;
+
 /** A value as it is, where that is short; of an object, what it is. */
 function asIs(value: unknown): string {
   const isObject = typeof value === 'object' || typeof value === 'function';
   return isObject ? show(value) : String(value).slice(0, LONGEST_SHOWN);
+}
+
+/** A value as Node writes it where its type is right; of an object, what it is. */
+function quote(value: unknown): string {
+  if (typeof value === 'object' || typeof value === 'function') return show(value);
+  // More of a string than is left of it, for it is quoted.
+  const text = inspect(typeof value === 'string' ? value.slice(0, LONGEST_QUOTED + 1) : value);
+  return text.length > LONGEST_QUOTED ? `${text.slice(0, LONGEST_QUOTED)}...` : text;
 }
 
 /** A few words on a value. Gives some for every one, also for such as throw when they are looked at. */

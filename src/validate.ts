@@ -18,14 +18,14 @@ export function validateString(value: unknown, name: string): asserts value is s
 export const LONGEST_STRING = 1 << 24;
 const LONGEST_LIST = 1 << 20;
 
-/** A string that becomes a C string. */
-export function validateNoNul(value: unknown, name: string): void {
+/** A string that becomes a C string; `kinds` is what else it might have been given as. */
+export function validateNoNul(value: unknown, name: string, kinds = 'string'): void {
   if (typeof value !== 'string') return;
   if (value.length > LONGEST_STRING) {
     throw outOfRange(`${name}.length`, `<= ${LONGEST_STRING}`, value.length);
   }
   if (value.includes('\0')) {
-    throw invalidArgValue(name, value, 'must be a string without null bytes');
+    throw invalidArgValue(name, value, `must be a ${kinds} without null bytes`);
   }
 }
 

@@ -1,6 +1,5 @@
 import { constants } from 'node:os';
 import type { Stream } from 'node:stream';
-import { inspect } from 'node:util';
 import { type AcquiredControls, acquireControls } from '../controls/index.js';
 import {
   errnoCode,
@@ -232,7 +231,7 @@ function syncStdio(stdio: NonNullable<SpawnOptions['stdio']>): StdioEntry[] {
     if (typeof item === 'number') return { type: 'fd', fd: item };
     const stream = item as Stream & { fd?: unknown; _handle?: { fd?: unknown } };
     const own = typeof stream.fd === 'number' ? stream.fd : stream._handle?.fd;
-    if (typeof own !== 'number') throw invalidArgValue('stdio', inspect(item));
+    if (typeof own !== 'number') throw invalidArgValue('stdio', item);
     return { type: 'fd', fd: own };
   });
 }

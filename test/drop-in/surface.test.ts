@@ -160,7 +160,13 @@ describe('wrong arguments', () => {
       const gist = /^The (?:\w+ '[^']+'|"[^"]+" \w+|value of "[^"]+" is out of range)/.exec(
         message,
       );
-      return { name, code, message: gist ? gist[0] : message };
+      if (code !== 'ERR_INVALID_ARG_VALUE') return { name, code, message: gist?.[0] ?? message };
+      // Objects are not looked into.
+      return {
+        name,
+        code,
+        message: message.replace(/Received (?:[[{]|an instance|function).*/s, 'Received'),
+      };
     }
   }
 
