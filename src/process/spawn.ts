@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { addAbortListener } from 'node:events';
 import type { Stream } from 'node:stream';
 import { fileURLToPath } from 'node:url';
@@ -11,7 +12,7 @@ import {
 import { inOrder } from '../controls/stages.js';
 import { invalidArgType, invalidArgValue, LaunchError, unknownOption } from '../errors.js';
 import { EXECUTORS, type Executor } from '../launch/executor.js';
-import { E2BIG } from '../plan/constants.js';
+import { E2BIG, PATH_MAX } from '../plan/constants.js';
 import { imageOnly, type Plan } from '../plan/plan.js';
 import {
   cString,
@@ -258,15 +259,19 @@ function joined(words: readonly string[], shell: string): string {
   throw new LaunchError({ errno: E2BIG, syscall: 'execve', step: 'exec', path: shell });
 }
 
-/** A path given as a string or as a file: URL. */
+/** A path given as a string, as a file: URL or, as Node takes it too, as bytes. */
 export function pathOf(value: unknown, name: string): string {
   if (types.isProxy(value)) throw invalidArgType(name, 'of type string or a URL', value);
+  // Others would come out as the path of something else.
+  if (types.isUint8Array(value) && value.length < PATH_MAX && isUtf8(value)) {
+    value = Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString();
+  }
   // A URL can have a NUL in it, as %00.
   if (value instanceof URL) value = fileURLToPath(cString(value, name));
   if (typeof value !== 'string') {
     throw invalidArgType(name, 'of type string or an instance of Buffer or URL', value);
   }
-  validateNoNul(value, name);
+  validateNoNul(value, name, 'string, Uint8Array, or URL');
   return value;
 }
 

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import * as own from 'node:child_process';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { once } from 'node:events';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { after, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import * as ours from '../../src/index.js';
@@ -288,6 +290,27 @@ describe('failures are those of Node', () => {
     }
     assert.deepEqual(results[1], results[0]);
   });
+});
+
+test('paths given as bytes', async () => {
+  const module = join(folder, 'bytes.cjs');
+  writeFileSync(module, 'process.send(process.argv[1])');
+  const outputs = [];
+  for (const [, { spawnSync, execFileSync, fork }] of modules) {
+    const cwd = Buffer.from('/usr');
+    const child = fork(Buffer.from(module));
+    const [argument] = await once(child, 'message');
+    await once(child, 'close');
+    outputs.push([String(spawnSync('pwd', { cwd }).stdout), String(execFileSync('pwd', { cwd }))]);
+    assert.equal(argument, module);
+  }
+  assert.deepEqual(outputs[1], outputs[0]);
+  // Node's own spawn() drops them.
+  const child = ours.spawn('pwd', { cwd: Buffer.from('/usr') as unknown as string });
+  assert.equal(await text(child.stdout), '/usr\n');
+  for (const cwd of [Buffer.from([0xff]), Buffer.from('a\0b')]) {
+    assert.throws(() => (ours as Module).spawn('pwd', { cwd }), TypeError);
+  }
 });
 
 describe('promise forms', () => {
