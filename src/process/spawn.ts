@@ -168,6 +168,7 @@ export function normalize(file: unknown, args: unknown, given: unknown): NormalO
   let command = file;
   if (shell) {
     validateNoNul(shell, 'options.shell');
+    if (list.length > 0) warnOfShell();
     command = typeof shell === 'string' ? shell : '/bin/sh';
     list = ['-c', joined([file, ...list], command)];
   }
@@ -198,6 +199,18 @@ export function normalize(file: unknown, args: unknown, given: unknown): NormalO
     signal: options.signal,
     killSignal: options.killSignal,
   };
+}
+
+let warnedOfShell = Number.parseInt(process.versions.node, 10) < 24;
+
+/** Node's warning, which it has from release 24 on: the arguments are not quoted for the shell. */
+function warnOfShell(): void {
+  if (warnedOfShell) return;
+  warnedOfShell = true;
+  const message =
+    'Passing args to a child process with shell option true can lead to security ' +
+    'vulnerabilities, as the arguments are not escaped, only concatenated.';
+  process.emitWarning(message, 'DeprecationWarning', 'DEP0190');
 }
 
 function checkOptions(options: SpawnOptions): void {

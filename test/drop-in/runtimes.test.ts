@@ -40,6 +40,19 @@ for (const release of RELEASES) {
       assert.equal(ended.stderr, '');
     });
 
+    test('arguments for a shell get the warning that Node gives', { skip }, async () => {
+      const code = `const { execFile, spawn, spawnSync } = require('child_process');
+        spawn('true', { shell: true });
+        spawnSync('true', ['a'], { shell: true });
+        execFile('true', ['a'], { shell: '/bin/sh' });`;
+      const [reference, registered] = await Promise.all(
+        [[], ['--import', REGISTER]].map((flags) => runNode([...flags, '-e', code], { node })),
+      );
+      const warnings = (text = ''): string[] => text.match(/\[DEP\d+\].*/g) ?? [];
+      assert.deepEqual(warnings(registered?.stderr), warnings(reference?.stderr));
+      assert.equal(warnings(registered?.stderr).length, Number(release) < 24 ? 0 : 1);
+    });
+
     test('register, and the programs under it', { skip }, async () => {
       for (const flags of [
         ['--import', REGISTER],
