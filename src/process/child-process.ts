@@ -40,6 +40,7 @@ export class ChildProcess extends EventEmitter {
   resourceUsage: ResourceUsage | null = null;
 
   readonly #handle: ProcessHandle;
+  #failed = false;
 
   constructor() {
     super();
@@ -75,6 +76,7 @@ export class ChildProcess extends EventEmitter {
 
   /** Node announces the spawn right after its call; here that may be too early to know. */
   override emit(event: string | symbol, ...args: unknown[]): boolean {
+    if (event === 'spawn' && this.#failed) return false;
     const handle = event === 'spawn' ? (this as unknown as Internals)._handle : null;
     if (handle?.pending) {
       if (this.listenerCount('spawn') > 0) handle.awaitSpawn();
@@ -98,6 +100,7 @@ export class ChildProcess extends EventEmitter {
   #ended(exit: Exit | 'lost' | null, failure: LaunchFailure | null): void {
     const child = this as unknown as NodeChildProcess & Internals & { exitCode: number | null };
     const handle = child._handle as ProcessHandle;
+    this.#failed = failure !== null;
     if (exit === null) child.exitCode = -(failure as LaunchFailure).errno;
     else if (exit !== 'lost') {
       Object.assign(child, { exitCode: exit.exitCode, signalCode: exit.signal });

@@ -6,7 +6,7 @@ import { invalidArgValue, LaunchError, type LaunchFailure, PlanError } from '../
 import type { Executor } from '../launch/executor.js';
 import type { Launched } from '../launch/launcher.js';
 import type { Environment } from '../launch/vectors.js';
-import { EMFILE, ENFILE, ENOSYS } from '../plan/constants.js';
+import { EMFILE, ENFILE, ESRCH } from '../plan/constants.js';
 import { cStrings, validateCString, validateInteger } from '../validate.js';
 import { type Engine, engine } from './engine.js';
 import type { Exit } from './exit.js';
@@ -209,7 +209,7 @@ export class ProcessHandle extends AsyncResource {
   }
 
   kill(signal: number): number {
-    return this.#supervision === null ? -ENOSYS : this.#supervision.kill(signal);
+    return this.#supervision === null ? -ESRCH : this.#supervision.kill(signal);
   }
 
   ref(): void {

@@ -1,5 +1,5 @@
 import { Socket } from 'node:net';
-import { setTimeout } from 'node:timers';
+import { setImmediate, setTimeout } from 'node:timers';
 import { LaunchError } from '../errors.js';
 import { tableWord } from '../launch/binding.js';
 import type { InFlight } from '../launch/in-flight.js';
@@ -48,6 +48,7 @@ export class Watcher implements WatchSet {
   readonly #releaseAt: readonly number[];
   readonly #checks = new Set<() => boolean>();
   #timer: NodeJS.Timeout | undefined;
+  #woken = false;
   #references = 0;
 
   constructor(inFlight: InFlight) {
@@ -161,7 +162,18 @@ export class Watcher implements WatchSet {
     return stream;
   }
 
+  /**
+   * What can be read by now from other descriptors is read first, as in Node, where the event loop
+   * comes to signals last: who listens for `exit` has the output of a child that wrote it before.
+   */
   #wake(): boolean {
+    if (!this.#woken) setImmediate(() => this.#deliver());
+    this.#woken = true;
+    return true;
+  }
+
+  #deliver(): void {
+    this.#woken = false;
     const kernel = this.#kernel;
     const { size, data } = kernel.binding.machine.structs.epollEvent;
     const { scratchAt, scratchAddress, memory } = kernel;
@@ -177,7 +189,6 @@ export class Watcher implements WatchSet {
       // A thread that the waiter does not report any more would never hear of its children.
       if (!this.#rearm()) this.checkNowAndThen(() => this.#rearm());
     }
-    return true;
   }
 
   /** Has the waiter, which has been told to do so once, report this set again. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import * as own from 'node:child_process';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -310,6 +310,46 @@ test('paths given as bytes', async () => {
   assert.equal(await text(child.stdout), '/usr\n');
   for (const cwd of [Buffer.from([0xff]), Buffer.from('a\0b')]) {
     assert.throws(() => (ours as Module).spawn('pwd', { cwd }), TypeError);
+  }
+});
+
+test('there is nothing to kill where nothing was started', async () => {
+  for (const [, { spawn }] of modules) {
+    const child = spawn('no-such-program-here');
+    assert.equal(child.kill(), false);
+    assert.equal(child.killed, false);
+    await once(child, 'error');
+  }
+});
+
+test('no spawn event after an error, whenever the failure was seen', async () => {
+  // Only the child finds out that there is no such processor; `direct` knows when it returns.
+  for (const executor of ['direct', 'image'] as const) {
+    const child = ours.spawn('true', [], { executor, cpus: [1023], stdio: 'ignore' });
+    const events = await eventsOf(child);
+    assert.deepEqual(
+      events.map((event) => (event as unknown[])[0]),
+      ['error', 'close'],
+    );
+  }
+});
+
+test('what a child wrote before its end comes before exit', async () => {
+  for (const [name, { spawn }] of modules) {
+    for (let i = 0; i < 3; i++) {
+      const child = spawn('sh', ['-c', 'echo out; echo more >&3'], {
+        stdio: ['ignore', 'pipe', 'ignore', 'pipe'],
+      });
+      const seen: string[] = [];
+      child.stdout.on('data', () => seen.push('data'));
+      child.stdio[3].on('data', () => seen.push('data'));
+      child.on('exit', () => seen.push('exit'));
+      // Until it has ended nothing of it is seen: it is a zombie then.
+      const stat = `/proc/${child.pid}/stat`;
+      while (!/\) Z /.test(readFileSync(stat, 'latin1')));
+      await once(child, 'close');
+      assert.deepEqual(seen, ['data', 'data', 'exit'], name);
+    }
   }
 });
 
