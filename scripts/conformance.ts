@@ -1,6 +1,8 @@
 // Runs Node's own tests of child_process against this package, and against Node's own module in
-// the same run, and compares: `npm run conformance -- [--node BINARY] [--only PART] [CHECKOUT]`.
-// Without a checkout of Node's sources the tests are taken from Debian's source package.
+// the same run, and compares:
+// `npm run conformance -- [--node BINARY] [--only PART] [--jobs NUMBER] [--verbose] [CHECKOUT]`.
+// Without a checkout of Node's sources the tests are taken from Debian's source package of the
+// same release, or the next before it.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -13,7 +15,6 @@ const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 // Not --import: Node loses messages that reach a child while it awaits a preload.
 const register = join(root, 'build/src/register.cjs');
 const PATTERN = /^test-child-process-.*\.m?js$/;
-const PARALLEL = 2;
 const TIME_LIMIT = 60_000;
 
 interface Expectation {
@@ -30,16 +31,23 @@ interface Run {
 }
 
 const { values, positionals } = parseArgs({
-  options: { node: { type: 'string' }, only: { type: 'string' }, verbose: { type: 'boolean' } },
+  options: {
+    node: { type: 'string' },
+    only: { type: 'string' },
+    jobs: { type: 'string', default: '2' },
+    verbose: { type: 'boolean' },
+  },
   allowPositionals: true,
 });
 const node = values.node ?? process.execPath;
-const checkout = positionals[0] ?? debianSources(join(tmpdir(), 'safeexec-conformance'));
+const version = execFileSync(node, ['--version'], { encoding: 'utf8' }).trim();
+const checkout =
+  positionals[0] ??
+  debianSources(join(tmpdir(), 'safeexec-conformance'), Number.parseInt(version.slice(1), 10));
 const expected: Readonly<Record<string, Expectation>> = JSON.parse(
   readFileSync(join(root, 'test/conformance/expected-failures.json'), 'utf8'),
 );
 
-const version = execFileSync(node, ['--version'], { encoding: 'utf8' }).trim();
 const tests = ['parallel', 'sequential'].flatMap((folder) =>
   readdirSync(join(checkout, 'test', folder))
     .filter((name) => PATTERN.test(name) && (!values.only || name.includes(values.only)))
@@ -50,7 +58,7 @@ console.log(`${tests.length} tests of ${checkout}, run by Node ${version}\n`);
 const rows: { test: string; own: Run; ours: Run }[] = [];
 const queue = [...tests];
 await Promise.all(
-  Array.from({ length: PARALLEL }, async (_, slot) => {
+  Array.from({ length: Number(values.jobs) }, async (_, slot) => {
     for (let test = queue.shift(); test !== undefined; test = queue.shift()) {
       const own = await runTest(test, [], slot);
       const ours = await runTest(test, ['--require', register], slot);
