@@ -15,7 +15,7 @@ const CALLERS = [
   'simple-git',
 ];
 /** Those that take a spawn from their user, and use it. */
-const TAKE_SPAWN = ['zx'];
+const TAKE_SPAWN = ['zx', 'concurrently'];
 
 function available(program: string): boolean {
   try {
