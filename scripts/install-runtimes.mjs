@@ -1,5 +1,5 @@
 // Installs the releases of Node that the smoke tests run on into .runtimes/, from npm:
-// `node scripts/install-runtimes.mjs [20 22 24 26]`. The packages contain nothing but the binary,
+// `node scripts/install-runtimes.mjs [20.0.0 20 22 24 26]`. The packages contain nothing but the binary,
 // and no script of theirs is run.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 
 const folder = join(dirname(dirname(fileURLToPath(import.meta.url))), '.runtimes');
 const given = process.argv.slice(2);
-const releases = given.length > 0 ? given : ['20', '22', '24', '26'];
+const releases = given.length > 0 ? given : ['20.0.0', '20', '22', '24', '26'];
 
 const dependencies = {};
 for (const release of releases) {

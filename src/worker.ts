@@ -1,7 +1,10 @@
 import { fileURLToPath } from 'node:url';
 import { Worker, type WorkerOptions } from 'node:worker_threads';
 
-const PRELOAD = fileURLToPath(new URL('./register.cjs', import.meta.url));
+/** Node before 20.19 cannot require an ES module, which the preload comes to. */
+const PRELOAD = (process.features as { require_module?: boolean }).require_module
+  ? ['--require', fileURLToPath(new URL('./register.cjs', import.meta.url))]
+  : ['--import', new URL('./register.js', import.meta.url).href];
 
 /**
  * A Worker whose thread has the engine under `node:child_process` as well. Node passes `--import`
@@ -12,7 +15,7 @@ class RegisteredWorker extends Worker {
     const { eval: isCode, execArgv } = options ?? {};
     if (isCode || execArgv !== undefined) {
       const own = Array.isArray(execArgv) ? execArgv : process.execArgv;
-      super(filename, { ...options, execArgv: [...own, '--require', PRELOAD] });
+      super(filename, { ...options, execArgv: [...own, ...PRELOAD] });
     } else super(filename, options);
   }
 }

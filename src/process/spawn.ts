@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { addAbortListener } from 'node:events';
+import * as events from 'node:events';
 import type { Stream } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { types } from 'node:util';
@@ -316,13 +316,21 @@ function endOnAbort(child: ChildProcess, signal: AbortSignal, kill: number | und
     // One that could not be started has an error of its own.
     afterSpawn(child, () => child.emit('error', abortError(signal.reason)));
   };
-  const listening = signal.aborted ? undefined : addAbortListener(signal, abort);
+  const listening = signal.aborted ? undefined : onAbort(signal, abort);
   const cancel = (): void => listening?.[Symbol.dispose]();
   const begin = (): void => {
     if (listening === undefined) process.nextTick(abort);
     else child.once('exit', cancel);
   };
   return { begin, cancel };
+}
+
+function onAbort(signal: AbortSignal, listener: () => void): Disposable {
+  // From Node 20.5 on: then nobody can keep the event from coming here.
+  const { addAbortListener } = events as { addAbortListener?: typeof onAbort };
+  if (addAbortListener) return addAbortListener(signal, listener);
+  signal.addEventListener('abort', listener, { once: true });
+  return { [Symbol.dispose]: () => signal.removeEventListener('abort', listener) };
 }
 
 function tryKill(child: ChildProcess, signal: number | undefined): boolean {
