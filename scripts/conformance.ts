@@ -100,6 +100,10 @@ function ended(child: ChildProcess): Promise<[number | null, string | null]> {
   return new Promise((resolve) => {
     child.once('exit', (code, signal) => {
       clearTimeout(timer);
+      // What a failed test leaves behind has its output, and would keep this process alive.
+      try {
+        process.kill(-(child.pid as number), 'SIGKILL');
+      } catch {}
       resolve([code, signal]);
     });
   });
