@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -224,6 +233,38 @@ describe('a directory as the root', { skip }, () => {
       await inside(script, options),
       '/\n/bin /lib /lib64 /other /proc /usr\nsecondro\n/',
     );
+  });
+
+  test('a link that leads up to the root leads to the new one', async () => {
+    const up = `../..${folder}`;
+    const made = `${folder}/made`;
+    const mounts: Mount[] = [
+      { type: 'mkdir', target: folder },
+      { type: 'mkdir', target: '/a/b' },
+      { type: 'symlink', target: '/a/b/up', to: `../${up}` },
+      { type: 'mkdir', target: '/a/b/up/made/in' },
+      { type: 'file', target: '/a/b/up/file', content: 'x' },
+      { type: 'bind', source: '/usr', target: '/a/b/up/made/usr' },
+    ];
+    assert.equal(
+      await inside(`ls -A ${folder} ${made}`, box(...mounts)),
+      [...[`${folder}:`, 'file', 'made', '', `${made}:`, 'in', 'usr']].join('\n'),
+    );
+    assert.deepEqual(readdirSync(folder).sort(), ['one', 'two', 'work']);
+
+    system();
+    const root = join(folder, 'two');
+    symlinkSync(up, join(root, 'usr/up'));
+    mkdirSync(join(root, folder, 'there'), { recursive: true });
+    const source = join(folder, 'one');
+    const options: RunOptions = {
+      namespaces,
+      root,
+      mounts: [{ type: 'bind', source, target: '/usr/up/there' }, ...SYSTEM],
+    };
+    assert.equal(await inside(`cat ${folder}/there/file`, options), 'first');
+    rmSync(join(root, 'usr/up'));
+    rmSync(join(root, 'tmp'), { recursive: true });
   });
 
   test('by chroot(2), where that is asked for', async () => {

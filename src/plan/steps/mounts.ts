@@ -23,7 +23,7 @@ import {
 } from '../constants.js';
 import type { Emitter } from './emitter.js';
 import type { StepKinds } from './kind.js';
-import { enterRoot, leaveOldRoot, type NewRoot } from './root.js';
+import { enterRoot, type NewRoot } from './root.js';
 
 /**
  * One change of the tree of files. `source` is a path of the root that the process was launched
@@ -97,13 +97,12 @@ export const MOUNT_STEPS: StepKinds<MountStep> = {
       const sources = mounts.map((mount) => openSource(mount, emitter));
       const cwd = b.reserve(root === null ? PATH_MAX : 0);
       if (root === null) b.syscall('getcwd', [cwd, PATH_MAX]);
-      else enterRoot(root, emitter);
+      const finish = root === null ? () => again(cwd, emitter) : enterRoot(root, emitter);
       const made = new Set<string>();
       mounts.forEach((mount, i) => {
         place(mount, sources[i] as Place, made, emitter);
       });
-      if (root === null) again(cwd, emitter);
-      else leaveOldRoot(root, emitter);
+      finish();
       b.copy(mask, b.argumentOf(b.position + 1, 0));
       b.syscall('umask', [0]);
     },

@@ -1,4 +1,4 @@
-import type { Place } from '../../program/instruction.js';
+import type { Place, StepName } from '../../program/instruction.js';
 import {
   AT_FDCWD,
   FSCONFIG_CMD_CREATE,
@@ -10,6 +10,8 @@ import {
   MOUNT_ATTR_NOSUID,
   MOUNT_ATTR_RDONLY,
   MOVE_MOUNT_F_EMPTY_PATH,
+  O_CLOEXEC,
+  O_PATH,
 } from '../constants.js';
 import type { Emitter } from './emitter.js';
 import { openTree, setAttributes } from './mounts.js';
@@ -27,44 +29,66 @@ export type NewRoot =
   /** chroot(2). The old root stays mounted. */
   | { readonly type: 'chroot'; readonly path: string };
 
-/** Makes the new root the root, and the working directory. */
-export function enterRoot(root: NewRoot, emitter: Emitter): void {
+/** Makes the new root the root, and the working directory. Gives what ends it, behind the mounts. */
+export function enterRoot(root: NewRoot, emitter: Emitter): () => void {
   const { b } = emitter;
   if (root.type === 'chroot') {
     const { path } = root;
     emitter.call('chroot', [b.string(path)], { step: 'chroot', path });
     emitter.call('chdir', [b.string('/')], { step: 'chroot', path: '/' });
-    return;
+    return () => {};
   }
-  const tree = b.words(0);
+  const [tree, outside] = [b.words(0), b.words(0)];
   const path = root.type === 'tmpfs' ? '/' : root.path;
+  const step = { step: 'root', path };
   if (root.type === 'tmpfs') emptyRoot(root.options, tree, emitter);
   else {
     openTree(path, true, tree, false, emitter, 'root');
     if (root.readOnly) {
       b.copy(tree, b.argumentOf(b.position + 1, 0));
-      setAttributes(0, '', true, MOUNT_ATTR_RDONLY, { step: 'root', path }, emitter);
+      setAttributes(0, '', true, MOUNT_ATTR_RDONLY, step, emitter);
     }
   }
+  const old = [AT_FDCWD, b.string('/'), O_PATH | O_CLOEXEC, 0];
+  b.resultTo(emitter.call('openat', old, step), outside);
   // On top of the old root, where nothing but the descriptor leads to it.
-  b.copy(tree, b.argumentOf(b.position + 3, 0));
-  b.copy(tree, b.argumentOf(b.position + 3, 0));
-  b.copy(tree, b.argumentOf(b.position + 3, 0));
+  b.copy(tree, b.argumentOf(b.position + 1, 0));
   const args = [0, b.string(''), AT_FDCWD, b.string('/'), MOVE_MOUNT_F_EMPTY_PATH];
-  emitter.call('move_mount', args, { step: 'root', path });
-  emitter.call('fchdir', [0], { step: 'root', path });
-  b.syscall('close', [0]);
-  // The old root is mounted upon the new one then, and paths from the new root do not cross it.
-  const here = b.string('.');
-  emitter.call('pivot_root', [here, here], { step: 'pivot root', path });
+  emitter.call('move_mount', args, step);
+  // Not by pivot_root(2) yet, which would put the old root on top: a target with a link that leads
+  // up to the root would be found there, in the files outside.
+  confine(tree, step, emitter);
+  return () => {
+    confine(outside, step, emitter);
+    enter(tree, step, emitter);
+    const here = b.string('.');
+    emitter.call('pivot_root', [here, here], { step: 'pivot root', path });
+    for (const fd of [tree, outside]) {
+      b.copy(fd, b.argumentOf(b.position + 1, 0));
+      b.syscall('close', [0]);
+    }
+    leaveOldRoot(root, emitter);
+  };
+}
+
+/** fchdir(2). */
+function enter(directory: Place, step: StepName, emitter: Emitter): void {
+  const { b } = emitter;
+  b.copy(directory, b.argumentOf(b.position + 1, 0));
+  emitter.call('fchdir', [0], step);
+}
+
+/** Paths start and end at a directory, which is the working directory too. */
+function confine(directory: Place, step: StepName, emitter: Emitter): void {
+  enter(directory, step, emitter);
+  emitter.call('chroot', [emitter.b.string('.')], step);
 }
 
 /**
- * The end of what enterRoot() began. Not earlier: the kernel lets a user namespace mount a proc
- * file system only where one is in sight.
+ * The old root is upon the new one, and is taken away. Not earlier: the kernel lets a user
+ * namespace mount a proc file system only where one is in sight.
  */
-export function leaveOldRoot(root: NewRoot, emitter: Emitter): void {
-  if (root.type === 'chroot') return;
+function leaveOldRoot(root: NewRoot & { type: 'pivotRoot' | 'tmpfs' }, emitter: Emitter): void {
   const { b } = emitter;
   const step = { step: 'detach old root' };
   emitter.call('umount2', [b.string('.'), MNT_DETACH], step);
