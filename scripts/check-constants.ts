@@ -33,6 +33,7 @@ const ELSEWHERE: Readonly<Record<string, { libc: string } | { source: string }>>
   IFNAMSIZ: { libc: 'IFNAMSIZ' },
   IFF_UP: { libc: 'IFF_UP+0' },
   MNT_DETACH: { libc: 'MNT_DETACH+0' },
+  SOCK_TYPE_MASK: { source: 'include/linux/net.h, which is not exported' },
   SOCK_CLOEXEC: { libc: 'SOCK_CLOEXEC+0' },
   X_OK: { libc: 'X_OK' },
   AF_INET: { libc: 'AF_INET' },

@@ -187,6 +187,8 @@ export const AF_UNIX = 1;
 export const SOCK_STREAM = 1;
 export const SOCK_DGRAM = 2;
 export const SOCK_CLOEXEC = 0x80000;
+/** The part of a socket's type that is not flags. */
+export const SOCK_TYPE_MASK = 0xf;
 export const X_OK = 1;
 
 /** Of statfs(2): proc, and the file system of control groups, version 2. */
@@ -258,11 +260,14 @@ export const AF_INET6 = 10;
 export const AF_NETLINK = 16;
 export const NETLINK_ROUTE = 0;
 export const SYS_SOCKET = 1;
+export const SYS_SOCKETPAIR = 8;
 export const TIOCSTI = 0x5412;
 export const TIOCLINUX = 0x541c;
 export const S_IFMT = 0o170000;
 export const S_IFCHR = 0o020000;
 export const S_IFBLK = 0o060000;
+export const S_ISUID = 0o4000;
+export const S_ISGID = 0o2000;
 export const CLONE_FS = 0x200;
 export const CLONE_FILES = 0x400;
 export const CLONE_SIGHAND = 0x800;

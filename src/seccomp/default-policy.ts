@@ -1,4 +1,5 @@
 import {
+  __O_TMPFILE,
   AF_INET,
   AF_INET6,
   AF_NETLINK,
@@ -20,9 +21,12 @@ import {
   ENOSYS,
   EPERM,
   NETLINK_ROUTE,
+  O_CREAT,
   S_IFBLK,
   S_IFCHR,
   S_IFMT,
+  S_ISGID,
+  S_ISUID,
   SECCOMP_RET_ALLOW,
   SECCOMP_RET_ERRNO,
   SYS_SOCKET,
@@ -70,12 +74,16 @@ const NEW_NAMESPACES =
 /** Of unshare(2), those that make no namespace. */
 const UNSHARED = CLONE_FS | CLONE_FILES | CLONE_SYSVSEM | CLONE_VM | CLONE_SIGHAND | CLONE_THREAD;
 
+/** Flags of open(2) with which its mode counts. */
+const CREATES = BigInt(O_CREAT | __O_TMPFILE);
+const SET_IDS = BigInt(S_ISUID | S_ISGID);
+
 const FILES = `
   read write readv writev pread64 pwrite64 preadv pwritev preadv2 pwritev2 lseek _llseek
-  open openat openat2 creat close close_range name_to_handle_at memfd_create memfd_secret
+  close close_range name_to_handle_at memfd_create memfd_secret
   stat stat64 lstat lstat64 fstat fstat64 newfstatat fstatat64 statx oldstat oldlstat oldfstat
   statfs statfs64 fstatfs fstatfs64 access faccessat faccessat2 cachestat
-  chmod fchmod fchmodat fchmodat2 chown chown32 fchown fchown32 lchown lchown32 fchownat
+  chown chown32 fchown fchown32 lchown lchown32 fchownat
   truncate truncate64 ftruncate ftruncate64 fallocate rename renameat renameat2
   link linkat symlink symlinkat unlink unlinkat readlink readlinkat mkdir mkdirat rmdir
   getdents getdents64 readdir getcwd chdir fchdir umask utime utimes utimensat utimensat_time64
@@ -180,12 +188,25 @@ export const DEFAULT_RULES: readonly Rule[] = [
   when(SECCOMP_RET_ALLOW, 'personality', int(0, 0)),
   all(errno(EPERM), 'personality'),
 
+  // Set-user-ID and set-group-ID programs: who is outside could have this user's rights by them.
+  when(SECCOMP_RET_ALLOW, 'open', masked(1, CREATES)),
+  when(SECCOMP_RET_ALLOW, 'open', masked(2, SET_IDS)),
+  when(SECCOMP_RET_ALLOW, 'openat', masked(2, CREATES)),
+  when(SECCOMP_RET_ALLOW, 'openat', masked(3, SET_IDS)),
+  when(SECCOMP_RET_ALLOW, 'creat chmod fchmod', masked(1, SET_IDS)),
+  when(SECCOMP_RET_ALLOW, 'fchmodat fchmodat2', masked(2, SET_IDS)),
+  all(errno(EPERM), 'open openat creat chmod fchmod fchmodat fchmodat2'),
+  // Its mode is in memory; there is openat.
+  all(errno(ENOSYS), 'openat2'),
+
   // Devices.
   ...[S_IFCHR, S_IFBLK].flatMap((type) => [
     when(errno(EPERM), 'mknod', masked(1, BigInt(S_IFMT), type)),
     when(errno(EPERM), 'mknodat', masked(2, BigInt(S_IFMT), type)),
   ]),
-  all(SECCOMP_RET_ALLOW, 'mknod mknodat'),
+  when(SECCOMP_RET_ALLOW, 'mknod', masked(1, SET_IDS)),
+  when(SECCOMP_RET_ALLOW, 'mknodat', masked(2, SET_IDS)),
+  all(errno(EPERM), 'mknod mknodat'),
 
   ...[FILES, PROCESSES, MEMORY, THREADS, SIGNALS_AND_TIME, WAITING, COMMUNICATION, INFORMATION].map(
     (names) => all(SECCOMP_RET_ALLOW, names),

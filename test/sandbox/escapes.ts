@@ -146,6 +146,24 @@ export const ESCAPES: readonly Escape[] = [
         spawnSync('umount', [${q(writable)}])`),
   },
   {
+    name: 'leave a set-user-ID program behind',
+    script: ({ writable }) =>
+      attempt(`
+        const file = ${q(`${writable}/setuid`)};
+        fs.rmSync(file, { force: true });
+        const acts = [
+          () => { fs.writeFileSync(file, ''); fs.chmodSync(file, 0o4755); },
+          () => fs.closeSync(fs.openSync(file + '2', 'w', 0o4755)),
+          () => fs.fchmodSync(fs.openSync(file), 0o2755),
+        ];
+        const codes = acts.map((act) => { try { act(); return null; } catch (e) { return e.code; } });
+        const modes = [file, file + '2'].map((path) => {
+          try { return fs.statSync(path).mode & 0o6000; } catch { return 0; }
+        });
+        for (const path of [file, file + '2']) fs.rmSync(path, { force: true });
+        if (modes.every((mode) => mode === 0)) throw new Error(codes.join())`),
+  },
+  {
     name: 'make a user namespace',
     script: () =>
       attempt(`

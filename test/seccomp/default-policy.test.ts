@@ -61,8 +61,10 @@ const NAMESPACES = [
 const [EPERM, ENOSYS, EAFNOSUPPORT] = [1, 38, 97].map((errno) => SECCOMP_RET_ERRNO | errno);
 const ALLOW = SECCOMP_RET_ALLOW;
 
+type FilterCall = [number | undefined, string, ...(number | bigint)[]];
+
 /** Calls with arguments that matter, and what becomes of them. */
-const CALLS: readonly [number | undefined, string, ...(number | bigint)[]][] = [
+const CALLS: readonly FilterCall[] = [
   [ALLOW, 'clone', 17],
   [ALLOW, 'clone', 0x3d0f00],
   ...NAMESPACES.map((flag): [number | undefined, string, number] => [EPERM, 'clone', flag | 17]),
@@ -97,6 +99,24 @@ const CALLS: readonly [number | undefined, string, ...(number | bigint)[]][] = [
   [EPERM, 'mknod', 0, 0o020644],
   [EPERM, 'mknodat', 0, 0, 0o060644],
   [ALLOW, 'mknodat', 0, 0, 0o010644],
+  [EPERM, 'mknodat', 0, 0, 0o104755],
+  [EPERM, 'mknod', 0, 0o102755],
+  ...[0o4755, 0o2755, 0o6000].flatMap((mode): FilterCall[] => [
+    ...['creat', 'chmod', 'fchmod'].map((name): FilterCall => [EPERM, name, 0, mode]),
+    ...['fchmodat', 'fchmodat2'].map((name): FilterCall => [EPERM, name, 0, 0, mode]),
+    ...[0o100, 0o20200001, 0o1101].map((flags): FilterCall => [EPERM, 'openat', 0, 0, flags, mode]),
+    [EPERM, 'open', 0, 0o100, mode],
+    // What makes no file has no mode, whatever the register holds.
+    [ALLOW, 'openat', 0, 0, 0o1001, mode],
+    [ALLOW, 'open', 0, 0, mode],
+  ]),
+  [ALLOW, 'creat', 0, 0o1777],
+  [ALLOW, 'chmod', 0, 0o1777],
+  [ALLOW, 'fchmodat', 0, 0, 0o755],
+  [ALLOW, 'open', 0, 0o101, 0o644],
+  [ALLOW, 'openat', 0, 0, 0o20200002, 0o600],
+  [ALLOW, 'mkdir', 0, 0o2755],
+  [ENOSYS, 'openat2', 0, 0, 0],
   [EPERM, 'clock_settime64', 0],
   [EPERM, 'setns', 0],
   [ENOSYS, 'listns', 0],
