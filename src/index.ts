@@ -31,12 +31,12 @@ export type {
 } from './controls/namespaces.js';
 export type { ParentExitOptions } from './controls/parent-exit.js';
 export type { Root } from './controls/root.js';
+export type { SandboxInForce } from './controls/sandbox.js';
 export {
-  type SandboxInForce,
   type SandboxOptions,
   type SandboxSettings,
   SYSTEM_PATHS,
-} from './controls/sandbox.js';
+} from './controls/sandbox-options.js';
 export type { IoPriority, Scheduling } from './controls/scheduling.js';
 export type {
   SeccompAction,

@@ -1,3 +1,4 @@
+import { serialize } from 'node:v8';
 import { invalidArgType } from '../errors.js';
 import type { Launcher } from '../launch/launcher.js';
 import { ownOptions, snapshot } from '../validate.js';
@@ -12,15 +13,8 @@ import { LIMITS, type LimitOptions } from './limits.js';
 import { MEMORY, type MemoryOptions } from './memory.js';
 import { NAMESPACES, type NamespaceOptions } from './namespaces.js';
 import { PARENT_EXIT, type ParentExitOptions } from './parent-exit.js';
-import {
-  type CheckedSandbox,
-  checkSandbox,
-  fullSandbox,
-  reducedSandbox,
-  type Sandbox,
-  type SandboxInForce,
-  type SandboxOptions,
-} from './sandbox.js';
+import { fullSandbox, reducedSandbox, type Sandbox, type SandboxInForce } from './sandbox.js';
+import { type CheckedSandbox, checkSandbox, type SandboxOptions } from './sandbox-options.js';
 import { SCHEDULING, type SchedulingOptions } from './scheduling.js';
 import { SECCOMP, type SeccompOptions } from './seccomp.js';
 import { SESSION, type SessionOptions } from './session.js';
@@ -107,7 +101,10 @@ export function prepareControls(options: ControlOptions): Controls | undefined {
   if (checked === null) return combine(contributionsOf(given), null);
   const prepare = (sandbox: Sandbox): Contribution[] => prepareSandbox(given, sandbox);
   if (!checked.bestEffort) return keptSandbox(given, checked, prepare);
-  return combine([{ steps: {}, acquire: (launcher) => weaken(launcher, checked, prepare) }], null);
+  // What is no step is the same in a weaker one.
+  const others = prepare(fullSandbox(checked)).map((each) => ({ ...each, steps: {} }));
+  const acquire = (launcher: Launcher): Resource => weaken(launcher, checked, prepare);
+  return combine([...others, { steps: {}, acquire }], null);
 }
 
 /** Whether an object is of a class, and has nothing to read: a URL, a Map, a Date. */
@@ -131,17 +128,27 @@ function keptSandbox(
   checked: CheckedSandbox,
   prepare: (sandbox: Sandbox) => Contribution[],
 ): Controls | undefined {
-  const options = CONTROL_NAMES.map((name) => given[name] ?? null);
+  const options = CONTROL_NAMES.map((name) => given[name]);
   const surroundings = [given.cwd != null, process.cwd(), process.geteuid?.(), process.getegid?.()];
-  const key = JSON.stringify([options, surroundings]);
-  let controls = kept.get(key);
+  const key = keyOf([options, surroundings]);
+  let controls = key === null ? undefined : kept.get(key);
   if (controls === undefined) {
     const full = fullSandbox(checked);
     controls = combine(prepare(full), full.inForce);
     if (kept.size >= KEPT) kept.clear();
-    kept.set(key, controls);
+    if (key !== null) kept.set(key, controls);
   }
   return controls;
+}
+
+/** Different for values that differ, as JSON is not: of NaN, and of bigints. null: has no key. */
+function keyOf(value: unknown): string | null {
+  try {
+    return serialize(value).toString('latin1');
+  } catch {
+    // A function, say: no option, which the checks will tell.
+    return null;
+  }
 }
 
 function contributionsOf(options: ControlOptions): Contribution[] {
@@ -163,31 +170,39 @@ function contributionsOf(options: ControlOptions): Contribution[] {
 /** Options with a sandbox: they may ask for other limits, and for another filter. */
 function prepareSandbox(
   given: ControlOptions & { readonly cwd?: unknown },
-  { parts, directory }: Sandbox,
+  { parts, filter, directory }: Sandbox,
 ): Contribution[] {
+  const { limits, seccomp = parts.seccomp } = given;
+  // What is no object is refused as it is without a sandbox.
+  const isLimits = typeof limits === 'object' && limits !== null && !Array.isArray(limits);
   const options: ControlOptions = {
     ...given,
     ...parts,
-    seccomp: given.seccomp ?? parts.seccomp,
-    limits: ownOptions({ ...parts.limits, ...given.limits }),
+    seccomp,
+    limits: limits === undefined ? parts.limits : limits,
+    ...(isLimits ? { limits: ownOptions({ ...parts.limits, ...limits }) } : {}),
   };
   const contributions = contributionsOf(ownOptions(options));
-  const isPlaced = given.cwd != null || contributions.some(({ cwdFd }) => cwdFd !== undefined);
-  if (directory !== undefined && !isPlaced) {
+  if (filter !== undefined) contributions.unshift(...contributionsOf({ seccomp: filter }));
+  if (directory !== undefined && given.cwd == null) {
     contributions.push({ steps: { directory: [{ type: 'chdir', path: directory }] } });
   }
   // What this process does not find is not in the sandbox either.
   return contributions.map((each) => ({ ...each, changesRoot: false }));
 }
 
-/** A sandbox of what there is: asks the kernel for namespaces, and goes without if need be. */
+/**
+ * A sandbox of what there is: asks the kernel for namespaces, and goes without if need be. It is
+ * asked for nothing else: what other options have refused must not make the sandbox weaker.
+ */
 function weaken(
   launcher: Launcher,
   checked: CheckedSandbox,
   prepare: (sandbox: Sandbox) => Contribution[],
 ): Resource {
   const full = fullSandbox(checked);
-  const refusal = launcher.refusalOf(inOrder(merge(prepare(full).map(({ steps }) => steps))));
+  const alone = prepareSandbox({}, full).map(({ steps }) => steps);
+  const refusal = launcher.refusalOf(inOrder(merge(alone)));
   const sandbox = refusal === null ? full : reducedSandbox(checked, refusal);
   const steps = merge(prepare(sandbox).map((each) => each.steps));
   const nothing = (): void => {};

@@ -1,9 +1,21 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { createServer } from 'node:net';
 import { networkInterfaces, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, describe, test } from 'node:test';
+import { fullSandbox } from '../../src/controls/sandbox.js';
+import { checkSandbox } from '../../src/controls/sandbox-options.js';
 import {
   launch,
   run,
@@ -13,6 +25,7 @@ import {
   spawn,
   spawnSync,
 } from '../../src/index.js';
+import { openTerminal } from '../controls/terminal.js';
 import { resultInNode } from '../fixtures/in-node.js';
 import { traces } from '../process/observe.js';
 
@@ -39,6 +52,9 @@ test('what is wrong with a sandbox is said before anything is started', () => {
     [{ sandbox: { memory: 'much' } }, 'ERR_INVALID_ARG_VALUE', /sandbox\.memory/],
     [{ sandbox: true, uid: 1 }, 'ERR_INVALID_ARG_VALUE', /decided by `sandbox`/],
     [{ sandbox: {}, namespaces: {} }, 'ERR_INVALID_ARG_VALUE', /decided by `sandbox`/],
+    [{ sandbox: true, cwdFd: 0 }, 'ERR_INVALID_ARG_VALUE', /leads out of a sandbox/],
+    [{ sandbox: true, limits: null }, 'ERR_INVALID_ARG_TYPE', /options\.limits/],
+    [{ sandbox: true, seccomp: null }, 'ERR_INVALID_ARG_TYPE', /options\.seccomp/],
     [{ sandbox: true, executor: 'direct' }, 'ERR_INVALID_ARG_VALUE', /must be image/],
   ] as const) {
     assert.throws(
@@ -47,6 +63,23 @@ test('what is wrong with a sandbox is said before anything is started', () => {
       JSON.stringify(options),
     );
   }
+});
+
+test('other options are checked beside it too, however often it was used', async () => {
+  assert.equal((await shell(':', true)).exitCode, 0);
+  const inSandbox = (options: object) => () =>
+    launch({ path: '/bin/true', sandbox: true, ...options });
+  for (const options of [{ nice: Number.NaN }, { umask: () => 0 }, { timerSlack: Infinity }]) {
+    assert.throws(inSandbox(options), { code: /ERR_INVALID_ARG_TYPE|ERR_OUT_OF_RANGE/ });
+  }
+  const rule = (value: unknown) => ({
+    syscalls: ['mkdir', 'mkdirat'],
+    action: { errno: 'EDOM' },
+    args: [{ index: 1, op: 'ne', value }],
+  });
+  const seccomp = { base: 'default', rules: [rule(0n)] };
+  assert.match((await shell('mkdir /tmp/x', true, { seccomp })).stderr, /out of domain/);
+  assert.throws(inSandbox({ seccomp: { ...seccomp, rules: [rule('0n')] } }), /options\.seccomp/);
 });
 
 test('programs of the system run, and see what they may', async () => {
@@ -194,10 +227,80 @@ function withoutNamespaces(code: string): unknown {
     process.stdout.write(stdout);`);
 }
 
+test('what only Landlock denies is said where the kernel lacks it', () => {
+  const missing = (abi: number, net = false): string => {
+    const checked = checkSandbox({ sandbox: { net } });
+    assert.ok(checked !== null);
+    return fullSandbox(checked, { abi }).inForce.missing.join('\n');
+  };
+  assert.match(missing(0), /opened anew, to write to them: .* needs Linux 5\.13/);
+  assert.doesNotMatch(missing(1), /opened anew/);
+  assert.match(missing(2), /truncated: .* needs Linux 6\.2/);
+  assert.match(missing(5), /signals .* needs Linux 6\.12/);
+  assert.doesNotMatch(missing(5), /abstract|truncated/);
+  assert.match(missing(5, true), /abstract sockets .* needs Linux 6\.12/);
+  assert.doesNotMatch(missing(6, true), /Linux/);
+});
+
+describe('with the best that there is', () => {
+  const sandbox = { bestEffort: true };
+
+  test('no option is left out', async () => {
+    const execFd = openSync('/bin/echo', 'r');
+    const program = await run('echo', ['by descriptor'], { sandbox, execFd });
+    assert.equal(program.stdout, 'by descriptor\n');
+    closeSync(execFd);
+    const { error } = await run('true', [], { sandbox, cgroup: '/no/such/group', reject: false });
+    assert.deepEqual([error?.code, error?.step], ['ENOENT', 'cgroup']);
+  });
+
+  test('what other options have refused does not weaken it', async (t) => {
+    let master: number;
+    let terminal: number;
+    try {
+      ({ master, terminal } = openTerminal());
+    } catch (error) {
+      return t.skip(`no terminal can be had: ${(error as Error).message}`);
+    }
+    const child = spawn('true', [], {
+      ...{ sandbox, setsid: true, controllingTerminal: 3 },
+      stdio: ['ignore', 'ignore', 'ignore', terminal],
+    });
+    assert.deepEqual(await once(child, 'exit'), [0, null]);
+    assert.ok(child.sandbox?.namespaces.includes('user'));
+    for (const fd of [master, terminal]) closeSync(fd);
+  });
+});
+
 describe('where there are no namespaces', () => {
+  test('no socket leads outside, also with a filter of one’s own', async () => {
+    const path = join(folder, 'socket');
+    const server = createServer((socket) => socket.end());
+    server.listen(path);
+    await once(server, 'listening');
+    const settings = { read: ['/'], write: [folder], bestEffort: true };
+    const result = withoutNamespaces(`
+      const { run } = await import(process.env.LIBRARY);
+      const sandbox = ${JSON.stringify(settings)};
+      const connect = (to) => "require('node:net').connect(" + JSON.stringify(to) + ").on('connect', () => { console.log('connected'); process.exit(); }).on('error', (e) => console.log(e.code))";
+      const to = async (address, options) =>
+        (await run(process.execPath, ['-e', connect(address)], { ...options, reject: false })).stdout.trim();
+      const seccomp = { default: 'allow' };
+      const path = ${JSON.stringify(path)};
+      console.log(JSON.stringify([
+        await to({ path }, {}),
+        await to({ path }, { sandbox }),
+        await to({ path }, { sandbox, seccomp }),
+        await to({ port: 1, host: '127.0.0.1' }, { sandbox, seccomp }),
+        await to({ path }, { sandbox: { ...sandbox, net: true } }),
+      ]));`);
+    server.close();
+    assert.deepEqual(result, ['connected', 'EACCES', 'EACCES', 'EACCES', 'connected']);
+  });
+
   test('the launch fails, unless the best is good enough', () => {
     const settings = {
-      read: [...SYSTEM_PATHS, dirname(dirname(process.execPath))],
+      read: [...SYSTEM_PATHS, dirname(dirname(process.execPath)), join(folder, 'a')],
       write: [folder],
     };
     const result = withoutNamespaces(`
@@ -227,5 +330,7 @@ describe('where there are no namespaces', () => {
     assert.ok(realpathSync(join(folder, 'there')));
     assert.deepEqual(result.inForce.namespaces, []);
     assert.match(result.inForce.missing.join(), /no namespaces: .*EPERM/);
+    const below = join(folder, 'a');
+    assert.ok(result.inForce.missing.includes(`${below} can be written to, being below what can`));
   });
 });

@@ -1,4 +1,4 @@
-import type { SandboxSettings } from '../../controls/sandbox.js';
+import type { SandboxSettings } from '../../controls/sandbox-options.js';
 import { UsageError } from '../usage.js';
 import type { FlagGroup } from './flag-group.js';
 

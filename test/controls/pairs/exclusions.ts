@@ -16,7 +16,7 @@ const EXCLUSIONS: readonly Exclusion[] = [
   {
     options: [
       /^sandbox$/,
-      / namespace$| set$|^root: |^groups: |^(mounts|uid|gid|securebits|landlock)$|^(noNewPriv|killOn)/,
+      / namespace$| set$|^root: |^groups: |^(mounts|uid|gid|securebits|landlock|cwdFd)$|^(noNewPriv|killOn)/,
     ],
     error: invalid,
   },
