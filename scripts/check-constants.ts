@@ -83,6 +83,7 @@ const HEADER_NAMES: Readonly<Record<string, string>> = {
     ['NONE', 'RT', 'BE', 'IDLE'].map((name) => [`IOPRIO_CLASS_${name}`, `IOPRIO_CLASS_${name}+0`]),
   ),
   IOPRIO_WHO_PROCESS: 'IOPRIO_WHO_PROCESS+0',
+  IOPRIO_WHO_PGRP: 'IOPRIO_WHO_PGRP+0',
   ADDR_NO_RANDOMIZE: 'ADDR_NO_RANDOMIZE+0',
   // Enumerators: as expressions, for they are no macros.
   FSCONFIG_SET_STRING: 'FSCONFIG_SET_STRING+0',

@@ -140,6 +140,7 @@ export const RLIMIT_RTPRIO = 14;
 export const RLIMIT_RTTIME = 15;
 
 export const PRIO_PROCESS = 0;
+export const PRIO_PGRP = 1;
 export const SCHED_OTHER = 0;
 export const SCHED_FIFO = 1;
 export const SCHED_RR = 2;
@@ -156,6 +157,7 @@ export const IOPRIO_CLASS_BE = 2;
 export const IOPRIO_CLASS_IDLE = 3;
 export const IOPRIO_CLASS_SHIFT = 13;
 export const IOPRIO_WHO_PROCESS = 1;
+export const IOPRIO_WHO_PGRP = 2;
 
 /** personality(2). */
 export const ADDR_NO_RANDOMIZE = 0x0040000;

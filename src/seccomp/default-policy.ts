@@ -20,8 +20,10 @@ import {
   EAFNOSUPPORT,
   ENOSYS,
   EPERM,
+  IOPRIO_WHO_PGRP,
   NETLINK_ROUTE,
   O_CREAT,
+  PRIO_PGRP,
   S_IFBLK,
   S_IFCHR,
   S_IFMT,
@@ -105,7 +107,7 @@ const PROCESSES = `
   setgroups setgroups32 capget capset prctl arch_prctl seccomp
   landlock_create_ruleset landlock_add_rule landlock_restrict_self
   getrlimit ugetrlimit setrlimit prlimit64 getrusage times
-  nice getpriority setpriority ioprio_get ioprio_set getcpu
+  nice getpriority ioprio_get getcpu
   sched_yield sched_getaffinity sched_setaffinity sched_getparam sched_setparam
   sched_getscheduler sched_setscheduler sched_getattr sched_setattr sched_get_priority_max
   sched_get_priority_min sched_rr_get_interval sched_rr_get_interval_time64
@@ -187,6 +189,11 @@ export const DEFAULT_RULES: readonly Rule[] = [
   when(SECCOMP_RET_ALLOW, 'personality', int(0, 0xffffffff)),
   when(SECCOMP_RET_ALLOW, 'personality', int(0, 0)),
   all(errno(EPERM), 'personality'),
+
+  // A process group may have members outside of a pid namespace: who started it is one of them.
+  when(errno(EPERM), 'setpriority', int(0, PRIO_PGRP)),
+  when(errno(EPERM), 'ioprio_set', int(0, IOPRIO_WHO_PGRP)),
+  all(SECCOMP_RET_ALLOW, 'setpriority ioprio_set'),
 
   // Set-user-ID and set-group-ID programs: who is outside could have this user's rights by them.
   when(SECCOMP_RET_ALLOW, 'open', masked(1, CREATES)),

@@ -24,6 +24,7 @@ import {
   type SandboxSettings,
   SYSTEM_PATHS,
   spawn,
+  spawnSync,
 } from '../../src/index.js';
 import { F_SETFD } from '../../src/plan/constants.js';
 import { engine } from '../../src/process/engine.js';
@@ -128,6 +129,23 @@ describe('what a sandbox refuses, and what would be done without it', { concurre
   });
 });
 
+test('it does not slow down its process group outside', async (t) => {
+  if (spawnSync('renice', ['--version']).status !== 0) return t.skip('there is no renice(1)');
+  // A group of its own, for none of it could be undone.
+  const { stdout } = await asNobody(
+    `
+    const { run } = await import(LIBRARY);
+    const { getPriority } = await import('node:os');
+    const before = getPriority();
+    for (const sandbox of [${JSON.stringify(sandbox)}, undefined]) {
+      await run('renice', ['-n', String(before + 1), '-g', '0'], { sandbox, cwd: '/', reject: false });
+      console.log(getPriority() - before);
+    }`,
+    { detached: true },
+  );
+  assert.match(stdout, /^0\n[1-9]\d*\n$/);
+});
+
 /** The descriptor that is to be kept, given on purpose. */
 function inherited(): RunOptions['stdio'] {
   const stdio: (number | 'pipe' | 'ignore')[] = ['pipe', 'pipe', 'pipe'];
@@ -138,10 +156,14 @@ function inherited(): RunOptions['stdio'] {
 const library = new URL('../../src/index.js', import.meta.url).href;
 
 /** Runs a module as a user who is nobody, if this is root. */
-function asNobody(code: string) {
+function asNobody(code: string, options: RunOptions = {}) {
   const ids = isRoot ? { uid: NOBODY, gid: NOBODY } : {};
   const source = `const LIBRARY = ${JSON.stringify(library)};${code}`;
-  return run(process.execPath, ['--input-type=module', '-e', source], { ...ids, cwd: '/' });
+  return run(process.execPath, ['--input-type=module', '-e', source], {
+    ...options,
+    ...ids,
+    cwd: '/',
+  });
 }
 
 describe('what a sandbox does not let get out of hand', () => {
