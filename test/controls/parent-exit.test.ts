@@ -2,12 +2,13 @@ import assert from 'node:assert/strict';
 import { spawn as nodeSpawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { execFile, launch, run, spawn, spawnSync } from '../../src/index.js';
 import { inNode } from '../fixtures/in-node.js';
-import { statOf, until } from '../process/observe.js';
+import { pidsOf, statOf, until } from '../process/observe.js';
+import { isRoot, noUserNamespaces } from './isolated.js';
 
 const library = new URL('../../src/index.js', import.meta.url).href;
 const command = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
@@ -52,6 +53,55 @@ test('the signal that is named is the one that is sent', async () => {
     const child = spawn('/bin/sh', ['-c', script], { stdio, killOnParentExit: 'SIGUSR1' });
     child.stderr.on('data', () => process.exit());`);
   assert.match(stdout, /got it/);
+});
+
+describe('in a pid namespace', { skip: noUserNamespaces }, () => {
+  const namespaces = `namespaces: { user: true, pid: true }`;
+
+  test('all that is in it ends with the process, if that is asked for', async () => {
+    // Each sleep has a number of its own, by which it is found.
+    const [ended, left] = ['712345.1', '712345.2'] as const;
+    const { stdout } = inNode(`
+      const start = (seconds, options) => new Promise((resolve) => {
+        const script = 'setsid sleep ' + seconds + ' & echo; wait';
+        const stdio = ['ignore', 'pipe', 'ignore'];
+        const child = spawn('/bin/sh', ['-c', script], { stdio, ${namespaces}, ...options });
+        child.stdout.once('data', () => resolve(child.pid));
+      });
+      const pids = [await start('${ended}', { killOnParentExit: true }), await start('${left}', {})];
+      process.stdout.write(JSON.stringify(pids), () => process.exit());`);
+    const [first, second] = JSON.parse(stdout) as [number, number];
+    try {
+      await until('the monitor is ended', () => isGone(first));
+      await until('the rest is', () => pidsOf(ended).length === 0);
+      assert.equal(isGone(second), false);
+      await until('the other is there', () => pidsOf(left).length === 1);
+    } finally {
+      process.kill(second, 'SIGKILL');
+    }
+    await until('it ends with its monitor', () => pidsOf(left).length === 0);
+  });
+
+  test('the signal that is named reaches the program', () => {
+    const { stdout } = inNode(`
+      const script = 'trap "echo got it; exit" USR1; echo >&2; while :; do sleep 0.01; done';
+      const stdio = ['ignore', 'inherit', 'pipe'];
+      const options = { stdio, ${namespaces}, killOnParentExit: 'SIGUSR1' };
+      const child = spawn('/bin/sh', ['-c', script], options);
+      child.stderr.on('data', () => process.exit());`);
+    assert.match(stdout, /got it/);
+  });
+
+  test('also if the program is another user', { skip: !isRoot && 'takes root' }, async () => {
+    const marker = '712345.3';
+    const { stdout } = inNode(`
+      const options = { namespaces: { pid: true }, uid: 65534, gid: 65534, killOnParentExit: true };
+      const script = 'echo; exec sleep ${marker}';
+      const child = spawn('/bin/sh', ['-c', script], { ...options, stdio: ['ignore', 'pipe', 'ignore'] });
+      child.stdout.once('data', () => process.stdout.write('started', () => process.exit()));`);
+    assert.equal(stdout, 'started');
+    await until('it is ended', () => pidsOf(marker).length === 0);
+  });
 });
 
 test('children of a Worker end with the Worker', async () => {

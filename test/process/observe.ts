@@ -96,3 +96,16 @@ export function traces() {
     blocked: signalsIn('thread-self', 'SigBlk'),
   };
 }
+
+/** Processes whose command line ends with a word. */
+export function pidsOf(word: string): number[] {
+  return readdirSync('/proc')
+    .map(Number)
+    .filter((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/cmdline`, 'latin1').endsWith(`\0${word}\0`);
+      } catch {
+        return false;
+      }
+    });
+}

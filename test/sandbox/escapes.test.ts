@@ -9,8 +9,6 @@ import {
   mkdirSync,
   mkdtempSync,
   openSync,
-  readdirSync,
-  readFileSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
@@ -28,7 +26,7 @@ import {
 } from '../../src/index.js';
 import { F_SETFD } from '../../src/plan/constants.js';
 import { engine } from '../../src/process/engine.js';
-import { until } from '../process/observe.js';
+import { pidsOf, until } from '../process/observe.js';
 import { ESCAPES, type Outside } from './escapes.js';
 
 const isRoot = process.getuid?.() === 0;
@@ -239,16 +237,3 @@ describe('what a sandbox does not let get out of hand', () => {
     await until('it is gone', () => pidsOf(marker).length === 0);
   });
 });
-
-/** Processes whose command line ends with a word. */
-function pidsOf(word: string): number[] {
-  return readdirSync('/proc')
-    .map(Number)
-    .filter((pid) => {
-      try {
-        return readFileSync(`/proc/${pid}/cmdline`, 'latin1').endsWith(`\0${word}\0`);
-      } catch {
-        return false;
-      }
-    });
-}
