@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import type { SandboxInForce } from '../controls/sandbox.js';
 import { type LaunchedProcess, type LaunchOptions, launch } from '../process/launch.js';
 import type { Probe } from './probes.js';
 import { kernel, Missing, trialCommand } from './trial.js';
@@ -23,7 +24,7 @@ function forbiddingSettings(): string[] {
 }
 
 /** Starts a command with options that make namespaces. Missing if that fails, with the reason. */
-async function tryOptions(options: Partial<LaunchOptions>): Promise<void> {
+async function tryOptions(options: Partial<LaunchOptions>): Promise<LaunchedProcess> {
   kernel();
   const argv = trialCommand();
   let child: LaunchedProcess;
@@ -35,6 +36,7 @@ async function tryOptions(options: Partial<LaunchOptions>): Promise<void> {
   }
   const exit = await child.exited;
   if (exit?.exitCode !== 0) throw new Missing(`${argv[0]} could not run there`);
+  return child;
 }
 
 export const NAMESPACE_PROBES: readonly Probe[] = [
@@ -56,11 +58,28 @@ export const NAMESPACE_PROBES: readonly Probe[] = [
     },
   },
   {
+    name: 'other namespaces',
+    meaning: 'namespaces.network, ipc, uts or cgroup is refused without privileges',
+    look: async () => {
+      const namespaces = { user: true, network: true, ipc: true, uts: { hostname: 'trial' } };
+      await tryOptions({ namespaces: { ...namespaces, cgroup: true } });
+      return 'network, ipc, uts, cgroup';
+    },
+  },
+  {
     name: 'time namespaces',
     meaning: 'namespaces.time is refused',
     look: async () => {
       await tryOptions({ namespaces: { user: true, time: { boottime: 1 } } });
       return 'with clocks of their own';
+    },
+  },
+  {
+    name: 'sandbox',
+    meaning: 'the option sandbox fails, or is weaker if it has bestEffort',
+    look: async () => {
+      const { missing, files } = (await tryOptions({ sandbox: true })).sandbox as SandboxInForce;
+      return [`files hidden by ${files.join(' and ')}`, ...missing].join('; ');
     },
   },
 ];

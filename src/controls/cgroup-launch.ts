@@ -100,9 +100,15 @@ function enable(parent: string, controllers: ReadonlySet<string>): void {
   });
 }
 
-/** The directory of this process's own group. */
-function ownGroup(): string {
-  const mounts = readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
+/** The directory of this process's own group. Throws UnsupportedError where there is none. */
+export function ownGroup(): string {
+  let mounts: string[];
+  try {
+    mounts = readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
+  } catch (error) {
+    const reason = 'which control group this process is in, only /proc can tell';
+    throw new UnsupportedError(reason, '/proc/self/mountinfo', error);
+  }
   const mount = mounts.find((line) => line.includes(' - cgroup2 '));
   const point = mount?.split(' ')[4];
   if (point === undefined) {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
+import { launch } from '../../src/index.js';
 import { binding } from '../../src/launch/binding.js';
 import { type CliResult, cli, MAIN, NO_BINDING, preload } from './cli.js';
 
@@ -28,6 +29,20 @@ test('agrees with what the engine does here', async () => {
     assert.equal(findings.get(`${name} executor`)?.ok, code === 0, name);
   }
   assert.equal((await cli(['run', '--executor', executor ?? 'image', 'true'])).code === 0, ok);
+  for (const [name, ...flags] of [
+    ['sandbox', '--sandbox'],
+    ['other namespaces', '--unshare-user', '--unshare-net', '--unshare-ipc', '--unshare-cgroup'],
+  ] as const) {
+    const { code } = await cli(['run', ...flags, '--', 'true']);
+    assert.equal(findings.get(name)?.ok, code === 0, name);
+  }
+  let makesGroups = true;
+  try {
+    await launch({ path: '/bin/true', cgroup: {} }).exited;
+  } catch {
+    makesGroups = false;
+  }
+  assert.equal(findings.get('control groups')?.ok, makesGroups);
   const { source } = binding();
   assert.ok(findings.get('native binding')?.detail?.includes(source), source);
 });
