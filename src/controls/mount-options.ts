@@ -46,7 +46,7 @@ export type Mount =
     }
   /**
    * proc(5). Without a new pid namespace, the one that is there, by a bind mount. If root launches,
-   * what is the machine's in it (sys, sysrq-trigger, irq, bus) is read-only.
+   * what is the machine's in it (sys, sysrq-trigger, irq, bus and others) is read-only.
    */
   | { readonly type: 'proc'; readonly target?: string | undefined }
   /** A minimal /dev: null, zero, full, random, urandom, tty, pts, shm and the usual links. */

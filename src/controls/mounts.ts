@@ -18,6 +18,9 @@ import { absolute, checkMount, type Mount, type MountOptions } from './mount-opt
 import { checkRoot } from './root.js';
 import { sizeInBytes } from './size.js';
 
+/** Parts of /proc that root may write to without any capability, as far as a kernel has them. */
+const MACHINE_WIDE = ['sys', 'sysrq-trigger', 'irq', 'bus', 'acpi', 'dynamic_debug', 'fs', 'scsi'];
+
 /** What mounts and a root come to. */
 export interface MountTree {
   readonly steps: readonly Step[];
@@ -138,7 +141,7 @@ class Tree {
    */
   #protectProc(target: string, name: string): void {
     if (process.geteuid?.() !== 0) return;
-    for (const part of ['sys', 'sysrq-trigger', 'irq', 'bus']) {
+    for (const part of MACHINE_WIDE) {
       const source = `/proc/${part}`;
       const place = { source, target: `${target}/${part}` };
       this.#bind({ type: 'bind', ...place, readOnly: true, noexec: true, optional: true }, name);

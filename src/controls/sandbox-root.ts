@@ -12,7 +12,6 @@ export function tree({ read, write, optional, tmp }: CheckedSandbox): NamespaceO
     ...write.map((path) => ({ path, readOnly: false })),
   ].sort((a, b) => a.path.length - b.path.length);
   const mounts: Mount[] = [];
-  if (isWhole) mounts.push({ type: 'remountReadOnly', target: '/', recursive: true });
   mounts.push({ type: 'proc' }, { type: 'dev' });
   if (tmp !== false) mounts.push({ type: 'tmpfs', target: '/tmp', size: tmp, mode: 0o1777 });
   const links = isWhole ? [] : rootLinks(read);
@@ -30,7 +29,9 @@ export function tree({ read, write, optional, tmp }: CheckedSandbox): NamespaceO
   }
   return {
     mounts,
-    root: isWhole ? '/' : { type: 'tmpfs', size: 1 << 20, readOnly: true },
+    root: isWhole
+      ? { path: '/', readOnly: true, nosuid: true, nodev: true }
+      : { type: 'tmpfs', size: 1 << 20, readOnly: true },
   };
 }
 

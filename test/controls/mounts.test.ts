@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -60,7 +61,8 @@ describe('an empty root', { skip }, () => {
     assert.equal(stdout, '/bin /lib /lib64 /proc /usr\n/\n/..');
     const points = await inside(`${MOUNTS} < /proc/self/mountinfo`, box({ type: 'proc' }));
     const names = points.split('\n').map((line) => line.split(' ')[0]);
-    const given = /^\/(usr|bin|lib|lib64|proc\/(sys|sysrq-trigger|irq|bus))\b/;
+    const given =
+      /^\/(usr|bin|lib|lib64|proc\/(sys|sysrq-trigger|irq|bus|acpi|dynamic_debug|fs|scsi))\b/;
     assert.deepEqual(
       names.filter((name) => !given.test(name as string)),
       ['/', '/proc'],
@@ -235,6 +237,13 @@ describe('a directory as the root', { skip }, () => {
     );
   });
 
+  test('what holds for all of it, and the mounts below', async () => {
+    const root: Root = { path: '/', nosuid: true, nodev: true };
+    const options = { namespaces, root, mounts: [{ type: 'tmpfs', target: folder } as const] };
+    const points = await inside(`${MOUNTS} < /proc/self/mountinfo`, options);
+    for (const line of points.split('\n')) assert.match(line, / r[ow],nosuid,nodev/);
+  });
+
   test('a link that leads up to the root leads to the new one', async () => {
     const up = `../..${folder}`;
     const made = `${folder}/made`;
@@ -306,6 +315,12 @@ test('what is global in /proc is read-only for root', {
   const script = `for f in /proc/sys/kernel/core_pattern /proc/irq/default_smp_affinity; do
     (: >> $f) 2>&- && echo "$f can be written to"; done; :`;
   assert.equal(await inside(script, box({ type: 'proc' })), '');
+  // Whatever of them this kernel has.
+  const points = await inside(`${MOUNTS} < /proc/self/mountinfo`, box({ type: 'proc' }));
+  for (const part of ['sys', 'irq', 'acpi', 'dynamic_debug', 'fs', 'scsi']) {
+    if (!existsSync(`/proc/${part}`)) continue;
+    assert.match(points, new RegExp(`^/proc/${part} ro`, 'm'));
+  }
   const mounts: Mount[] = [...SYSTEM, { type: 'proc' }];
   assert.equal(await inside(script, { namespaces: { user: true }, root: EMPTY, mounts }), '');
   // It could be without that.
@@ -383,6 +398,13 @@ test('what is wrong with mounts is said before anything is started', () => {
     [{ root: { type: 'tmpfs', path: '/' } }, 'ERR_INVALID_ARG_VALUE', /path/],
     [{ root: { type: 'jail', path: '/' } }, 'ERR_INVALID_ARG_VALUE', /must be one of: pivotRoot/],
     [{ root: { type: 'chroot', path: '/', readOnly: true } }, 'ERR_INVALID_ARG_VALUE', /pivotRoot/],
+    [
+      { root: { type: 'chroot', path: '/', nodev: true } },
+      'ERR_INVALID_ARG_VALUE',
+      /nodev.*pivotRoot/,
+    ],
+    [{ root: { type: 'tmpfs', nosuid: true } }, 'ERR_INVALID_ARG_VALUE', /nosuid/],
+    [{ root: { path: '/', nosuid: 1 } }, 'ERR_INVALID_ARG_TYPE', /nosuid/],
     [{ root: { path: '/', readOnly: 'yes' } }, 'ERR_INVALID_ARG_TYPE', /readOnly/],
     [{ root: '/', namespaces: { mount: false } }, 'ERR_INVALID_ARG_VALUE', /mount.*must be new/],
     [

@@ -131,6 +131,12 @@ test('all of the files, read-only', async () => {
   const { stdout, stderr } = await shell(script, { read: ['/'] });
   assert.match(stderr, /\/etc\/x'?: Read-only file system/);
   assert.equal(stdout, '1\nx\n');
+  const points = await shell('cat /proc/self/mounts', { read: ['/'] });
+  for (const line of points.stdout.trim().split('\n')) {
+    assert.match(line, / r[ow],nosuid/);
+    // Those of /dev are meant to be opened.
+    if (!/^\S+ \/dev\//.test(line)) assert.match(line, / r[ow],nosuid,nodev/);
+  }
 });
 
 test('the network is this machine’s only if that is asked for', async () => {

@@ -19,7 +19,12 @@ import { openTree, setAttributes } from './mounts.js';
 /** Where the process's root will be. */
 export type NewRoot =
   /** A copy of the tree at `path`, by pivot_root(2): the old root is out of reach. */
-  | { readonly type: 'pivotRoot'; readonly path: string; readonly readOnly: boolean }
+  | {
+      readonly type: 'pivotRoot';
+      readonly path: string;
+      /** MOUNT_ATTR_ flags that are set, of all mounts below it too. */
+      readonly attributes: number;
+    }
   /** An empty file system, by pivot_root(2). `options` are those of tmpfs(5). */
   | {
       readonly type: 'tmpfs';
@@ -44,9 +49,9 @@ export function enterRoot(root: NewRoot, emitter: Emitter): () => void {
   if (root.type === 'tmpfs') emptyRoot(root.options, tree, emitter);
   else {
     openTree(path, true, tree, false, emitter, 'root');
-    if (root.readOnly) {
+    if (root.attributes !== 0) {
       b.copy(tree, b.argumentOf(b.position + 1, 0));
-      setAttributes(0, '', true, MOUNT_ATTR_RDONLY, step, emitter);
+      setAttributes(0, '', true, root.attributes, step, emitter);
     }
   }
   const old = [AT_FDCWD, b.string('/'), O_PATH | O_CLOEXEC, 0];

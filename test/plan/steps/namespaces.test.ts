@@ -39,7 +39,7 @@ const SAMPLES: readonly Step[] = [
   { type: 'privateMounts' },
   { type: 'mounts', root: null, mounts: [bind] },
   { type: 'mounts', root: { type: 'chroot', path: '/r' }, mounts: [] },
-  { type: 'mounts', root: { type: 'pivotRoot', path: '/r', readOnly: true }, mounts: [bind] },
+  { type: 'mounts', root: { type: 'pivotRoot', path: '/r', attributes: 1 }, mounts: [bind] },
   {
     type: 'mounts',
     root: { type: 'tmpfs', options: { mode: '755' }, readOnly: true },
