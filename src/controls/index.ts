@@ -1,6 +1,7 @@
 import { serialize } from 'node:v8';
 import { invalidArgType } from '../errors.js';
 import type { Launcher } from '../launch/launcher.js';
+import type { Step } from '../plan/plan.js';
 import { ownOptions, snapshot } from '../validate.js';
 import { CGROUP, type CgroupOptions } from './cgroup.js';
 import type { Cgroup } from './cgroup-group.js';
@@ -265,6 +266,12 @@ export function acquireControls(controls: Controls, launcher: Launcher): Acquire
 
 function merge(parts: readonly StagedSteps[]): StagedSteps {
   return Object.fromEntries(
-    STAGES.map((stage) => [stage, parts.flatMap((part) => part[stage] ?? [])]),
+    STAGES.map((stage) => [stage, onceOnly(parts.flatMap((part) => part[stage] ?? []))]),
   );
+}
+
+/** Several options ask for no_new_privs. */
+function onceOnly(steps: readonly Step[]): readonly Step[] {
+  const first = steps.findIndex(({ type }) => type === 'noNewPrivileges');
+  return steps.filter(({ type }, i) => type !== 'noNewPrivileges' || i === first);
 }

@@ -151,7 +151,8 @@ export const SECCOMP: Control<SeccompOptions> = {
       } else if (byDescriptor) requireExecveat(step.filter.policy, machine);
     }
     requireFilters();
-    return { steps: { seccomp: [step] } };
+    // Set for all, though who has CAP_SYS_ADMIN does not need it: a policy means the same for all.
+    return { steps: { restrictions: [{ type: 'noNewPrivileges' }], seccomp: [step] } };
   },
 };
 

@@ -9,6 +9,7 @@ import { readControls } from '../../src/cli/flags/index.js';
 import { UsageError } from '../../src/cli/usage.js';
 import { capabilityName, capabilityNumbers } from '../../src/controls/capabilities.js';
 import { CREDENTIALS, type CredentialOptions } from '../../src/controls/credentials.js';
+import { prepareControls } from '../../src/controls/index.js';
 import {
   type Capability,
   type LaunchError,
@@ -363,6 +364,17 @@ describe('what is wrong is said before anything is started', () => {
         });
       }
     });
+  }
+});
+
+test('no_new_privs is set once, whatever asks for it', () => {
+  const step = [{ type: 'noNewPrivileges' }];
+  for (const options of [
+    { noNewPrivileges: true },
+    { seccomp: 'default' },
+    { noNewPrivileges: true, seccomp: 'default', landlock: { paths: [], bestEffort: true } },
+  ] as const) {
+    assert.deepEqual(prepareControls(options)?.steps.restrictions, step, JSON.stringify(options));
   }
 });
 

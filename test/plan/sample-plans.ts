@@ -125,7 +125,10 @@ export const SAMPLE_PLANS: readonly SamplePlan[] = [
     name: 'filter',
     plan: (files) => ({
       // One instruction: return SECCOMP_RET_ALLOW.
-      steps: [{ type: 'seccomp', filter: { program: [6, 0, 0, 0, 0, 0, 255, 127] }, log: false }],
+      steps: [
+        { type: 'noNewPrivileges' },
+        { type: 'seccomp', filter: { program: [6, 0, 0, 0, 0, 0, 255, 127] }, log: false },
+      ],
       exec: simple(files),
     }),
   },

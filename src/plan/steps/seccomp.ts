@@ -1,15 +1,11 @@
 import { type CompiledPolicy, compilePolicy, type FilterMachine } from '../../seccomp/compile.js';
 import { decodeFilter, encodeFilter, type Filter, SOCK_FILTER_SIZE } from '../../seccomp/filter.js';
 import type { Policy } from '../../seccomp/policy.js';
-import {
-  PR_SET_NO_NEW_PRIVS,
-  SECCOMP_FILTER_FLAG_LOG,
-  SECCOMP_SET_MODE_FILTER,
-} from '../constants.js';
+import { SECCOMP_FILTER_FLAG_LOG, SECCOMP_SET_MODE_FILTER } from '../constants.js';
 import type { StepKinds } from './kind.js';
 
 export type SeccompStep =
-  /** A filter of system calls, and no_new_privs, without which it takes privileges: seccomp(2). */
+  /** A filter of system calls; without no_new_privs it takes privileges: seccomp(2). */
   {
     readonly type: 'seccomp';
     /** A policy, or a program: the bytes of its struct sock_filter. */
@@ -47,7 +43,6 @@ export const SECCOMP_STEPS: StepKinds<SeccompStep> = {
       const filter = b.bytes(bytes);
       // struct sock_fprog: a short, and behind padding the address.
       const program = b.words(bytes.length / SOCK_FILTER_SIZE, filter);
-      emitter.call('prctl', [PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0], { step: 'no_new_privs' });
       const flags = step.log ? SECCOMP_FILTER_FLAG_LOG : 0;
       emitter.call('seccomp', [SECCOMP_SET_MODE_FILTER, flags, program], { step: 'seccomp' });
     },
