@@ -76,6 +76,7 @@ export const SIGSTOP = 19;
 export const SIGNAL_LIMIT = 64;
 
 export const CLONE_VM = 0x100;
+export const CLONE_PARENT = 0x8000;
 /** Of clone3(2) alone: too large for a word of 32 bits. Linux 5.7. */
 export const CLONE_INTO_CGROUP = 0x200000000;
 /** Bytes of struct clone_args with a cgroup, CLONE_ARGS_SIZE_VER2. */
@@ -97,6 +98,7 @@ export const CLONE_NEWNET = 0x40000000;
 /** Linux 5.4. */
 export const P_PIDFD = 3;
 export const P_PID = 1;
+export const P_ALL = 0;
 export const WNOHANG = 1;
 export const WEXITED = 4;
 /** Also children whose end is told by no signal. */

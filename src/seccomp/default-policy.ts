@@ -13,6 +13,7 @@ import {
   CLONE_NEWPID,
   CLONE_NEWUSER,
   CLONE_NEWUTS,
+  CLONE_PARENT,
   CLONE_SIGHAND,
   CLONE_SYSVSEM,
   CLONE_THREAD,
@@ -163,7 +164,8 @@ const REFUSED = `
 
 /** The first that matches decides. */
 export const DEFAULT_RULES: readonly Rule[] = [
-  when(SECCOMP_RET_ALLOW, 'clone', masked(0, BigInt(NEW_NAMESPACES))),
+  // Children of one's parent would be zombies there that nobody expects.
+  when(SECCOMP_RET_ALLOW, 'clone', masked(0, BigInt(NEW_NAMESPACES | CLONE_PARENT))),
   all(errno(EPERM), 'clone'),
   // Its flags are in memory, out of a filter's sight; libc falls back on clone.
   all(errno(ENOSYS), 'clone3'),

@@ -1,14 +1,32 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, openSync, readdirSync, readlinkSync } from 'node:fs';
-import { describe, test } from 'node:test';
+import {
+  chmodSync,
+  closeSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, test } from 'node:test';
 import { launch, type Namespaces, run, spawn } from '../../src/index.js';
+import { machineFor } from '../../src/machine/index.js';
+import { CLONE_PARENT, SIGCHLD } from '../../src/plan/constants.js';
+import { ProgramBuilder } from '../../src/program/builder.js';
 import { resultInNode } from '../fixtures/in-node.js';
+import { writeImage } from '../machine/foreign.js';
 import { traces, until } from '../process/observe.js';
 import { ANYBODY, failure, inside, isRoot, noUserNamespaces, without } from './isolated.js';
 
 const skip = noUserNamespaces;
+const native = machineFor(process.arch);
+const folder = mkdtempSync(join(tmpdir(), 'safeexec-namespaces-'));
+chmodSync(folder, 0o755);
+after(() => rmSync(folder, { recursive: true }));
 const onlyRoot = isRoot ? skip : 'takes root';
 
 /** Kinds, and their files in /proc/PID/ns. */
@@ -183,6 +201,24 @@ describe('a pid namespace', { skip }, () => {
   test('its init reaps orphans', async () => {
     const script = `p=$(sh -c 'true & echo $!'); while [ -e /proc/$p ]; do :; done; echo reaped`;
     assert.equal(await inside(script, { namespaces, mounts: [{ type: 'proc' }] }), 'reaped');
+  });
+
+  test('what the target makes a child of its parent ends with it', async () => {
+    const b = new ProgramBuilder(native.wordSize);
+    const [pid, sibling] = [b.words(0), b.label()];
+    b.syscall('clone', [CLONE_PARENT | SIGCHLD, 0, 0, 0, 0], { result: pid });
+    b.branchIfEqual(pid, 0, sibling);
+    b.syscall('exit_group', [5]);
+    b.place(sibling);
+    const asleep = b.here();
+    b.syscall('ppoll', [0, 0, 0, 0, 8]);
+    b.jump(asleep);
+    const path = join(folder, 'clone-parent');
+    writeImage(path, native, b.build());
+    const { exitCode, signal } = await run(path, [], {
+      ...{ namespaces, timeout: 20_000, killSignal: 'SIGKILL', reject: false },
+    });
+    assert.deepEqual([exitCode, signal], [5, null]);
   });
 
   test('its init is out of reach for root inside', async () => {

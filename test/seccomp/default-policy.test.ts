@@ -73,6 +73,7 @@ const CALLS: readonly FilterCall[] = [
     'unshare',
     flag | 0x200,
   ]),
+  [EPERM, 'clone', 0x8011],
   [ALLOW, 'unshare', 0x200],
   [EPERM, 'unshare', 0x100000000n],
   [ENOSYS, 'clone3', 0],

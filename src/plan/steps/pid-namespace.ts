@@ -3,6 +3,7 @@ import type { Label, Place } from '../../program/instruction.js';
 import {
   __WALL,
   CLD_EXITED,
+  P_ALL,
   P_PID,
   PR_GET_DUMPABLE,
   PR_SET_DUMPABLE,
@@ -56,8 +57,8 @@ export const PID_NAMESPACE_STEPS: StepKinds<PidNamespaceStep> = {
  *
  * The monitor is the target's parent. It passes on the signals that somebody sent, but not those
  * of the kernel: a terminal sends its own to the whole process group. When the target ends it
- * ends the init, waits until the namespace is empty, and ends as the target did: with its code, or
- * by its signal.
+ * ends the init, reaps whatever else are its children until the namespace is empty, and ends as the
+ * target did: with its code, or by its signal.
  *
  * Neither has a descriptor, and neither can be traced from inside: they are not dumpable, and
  * their memory belongs to the user namespace that they were launched in.
@@ -190,11 +191,15 @@ class Fork {
     b.syscall('waitid', [P_PID, 0, end, WEXITED | WNOHANG, 0]);
     b.branchIfEqual(field(end, siginfo.code), 0, wait);
     if (hasInit) {
-      b.copy(this.#init, b.argumentOf(b.position + 2, 0));
-      b.copy(this.#init, b.argumentOf(b.position + 2, 1));
+      b.copy(this.#init, b.argumentOf(b.position + 1, 0));
       b.syscall('kill', [0, SIGKILL]);
-      // Ends when all in the namespace have.
-      b.syscall('waitid', [P_PID, 0, 0, WEXITED | __WALL, 0]);
+      // The init ends when all in the namespace have, and were reaped: also those that the target
+      // has made children of this process, by CLONE_PARENT.
+      const empty = b.label();
+      const again = b.here();
+      b.syscall('waitid', [P_ALL, 0, 0, WEXITED | __WALL, 0], { onError: empty });
+      b.jump(again);
+      b.place(empty);
     }
     const status = field(end, siginfo.status);
     const exitStatus = b.words(0);
