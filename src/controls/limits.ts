@@ -1,4 +1,6 @@
 import { invalidArgType, invalidArgValue } from '../errors.js';
+import { binding } from '../launch/binding.js';
+import { Kernel } from '../launch/kernel.js';
 import type { Step } from '../plan/plan.js';
 import { type Limit, type LimitStep, RESOURCES, type Resource } from '../plan/steps/limits.js';
 import { validateInteger, validateObject, validateOptionNames } from '../validate.js';
@@ -106,4 +108,17 @@ function limitOf(resource: Resource, value: LimitValue, name: string): Limit {
 
 function amount(limit: Limit): number {
   return limit === 'unlimited' ? Infinity : limit;
+}
+
+let kernel: Kernel | undefined;
+
+/** This process's hard limit of a resource; Infinity for none. */
+export function hardLimit(resource: Resource): number {
+  kernel ??= new Kernel(binding());
+  const { scratch, scratchAddress } = kernel;
+  const result = kernel.call('prlimit64', 0, RESOURCES[resource], 0, scratchAddress);
+  if (result < 0) return Infinity;
+  // struct rlimit64: soft and hard.
+  const hard = new DataView(scratch.buffer, scratch.byteOffset).getBigUint64(8, true);
+  return hard === 0xffff_ffff_ffff_ffffn ? Infinity : Number(hard);
 }

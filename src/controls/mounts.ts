@@ -16,7 +16,7 @@ import { devices } from './devices.js';
 import { needsLinux } from './kernel-version.js';
 import { absolute, checkMount, type Mount, type MountOptions } from './mount-options.js';
 import { checkRoot } from './root.js';
-import { sizeInBytes } from './size.js';
+import { sizeAboveZero } from './size.js';
 
 /** Parts of /proc that root may write to without any capability, as far as a kernel has them. */
 const MACHINE_WIDE = ['sys', 'sysrq-trigger', 'irq', 'bus', 'acpi', 'dynamic_debug', 'fs', 'scsi'];
@@ -65,7 +65,7 @@ class Tree {
         const { mode = 0o755, size } = checked;
         validateInteger(mode, `${name}.mode`, 0, 0o7777);
         const options = [`mode=${mode.toString(8)}`];
-        if (size !== undefined) options.push(`size=${sizeInBytes(size, `${name}.size`)}`);
+        if (size !== undefined) options.push(`size=${sizeAboveZero(size, `${name}.size`)}`);
         this.#filesystem('tmpfs', checked.target, name, 0, options.join(','), true);
         break;
       }

@@ -9,7 +9,7 @@ import {
   validateOptionNames,
 } from '../validate.js';
 import { needsLinux } from './kernel-version.js';
-import { sizeInBytes } from './size.js';
+import { sizeAboveZero } from './size.js';
 
 /** The root directory of a process. */
 export type Root =
@@ -59,7 +59,7 @@ export function checkRoot(given: unknown): NewRoot {
     validateInteger(mode, `${WHERE}.mode`, 0, 0o7777);
     const options = {
       mode: mode.toString(8),
-      ...(size === undefined ? {} : { size: String(sizeInBytes(size, `${WHERE}.size`)) }),
+      ...(size === undefined ? {} : { size: String(sizeAboveZero(size, `${WHERE}.size`)) }),
     };
     return { type, options, readOnly };
   }

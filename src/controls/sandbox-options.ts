@@ -8,7 +8,7 @@ import {
   validateObject,
   validateOptionNames,
 } from '../validate.js';
-import { sizeInBytes } from './size.js';
+import { sizeAboveZero, sizeInBytes } from './size.js';
 
 /** What a sandbox lets through. Everything that is not named here is denied. */
 export interface SandboxSettings {
@@ -25,7 +25,8 @@ export interface SandboxSettings {
   readonly tmp?: number | string | false | undefined;
   /**
    * Processes and threads that this user may have in the sandbox: RLIMIT_NPROC, which the kernel
-   * does not enforce where root starts the sandbox. Default 1024.
+   * does not enforce where root starts the sandbox. Default 1024, or this process's hard limit if
+   * that is lower.
    */
   readonly processes?: number | undefined;
   /** Bytes of data that each process may have: RLIMIT_DATA. Default: no limit. */
@@ -76,7 +77,8 @@ export interface CheckedSandbox {
   readonly write: readonly string[];
   readonly net: boolean;
   readonly tmp: number | false;
-  readonly processes: number;
+  /** undefined: the usual, or less where less is allowed. */
+  readonly processes: number | undefined;
   readonly memory: number | undefined;
   readonly bestEffort: boolean;
 }
@@ -102,10 +104,12 @@ export function checkSandbox(
     const reason = 'leads out of a sandbox: options.cwd is a path in it';
     throw invalidArgValue('options.cwdFd', options.cwdFd, reason);
   }
-  const { net = false, bestEffort = false, processes = 1024 } = given;
+  const { net = false, bestEffort = false, processes } = given;
   validateBoolean(net, 'options.sandbox.net');
   validateBoolean(bestEffort, 'options.sandbox.bestEffort');
-  validateInteger(processes, 'options.sandbox.processes', 1, 0x7fffffff);
+  if (processes !== undefined) {
+    validateInteger(processes, 'options.sandbox.processes', 1, 0x7fffffff);
+  }
   const { tmp = '256MiB', memory } = given;
   const write = paths(given.write ?? [], 'options.sandbox.write');
   const read = paths(given.read ?? SYSTEM_PATHS, 'options.sandbox.read');
@@ -117,7 +121,7 @@ export function checkSandbox(
     optional: given.read === undefined,
     write,
     net,
-    tmp: tmp === false ? false : sizeInBytes(tmp, 'options.sandbox.tmp'),
+    tmp: tmp === false ? false : sizeAboveZero(tmp, 'options.sandbox.tmp'),
     processes,
     memory: memory === undefined ? undefined : sizeInBytes(memory, 'options.sandbox.memory'),
     bestEffort,

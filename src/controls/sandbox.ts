@@ -9,7 +9,7 @@ import {
   landlockSupport,
 } from './landlock-abi.js';
 import type { LandlockOption, LandlockPath } from './landlock-options.js';
-import type { LimitOptions, Limits } from './limits.js';
+import { hardLimit, type LimitOptions, type Limits } from './limits.js';
 import type { NamespaceOptions } from './namespaces.js';
 import type { ParentExitOptions } from './parent-exit.js';
 import type { CheckedSandbox } from './sandbox-options.js';
@@ -176,6 +176,9 @@ const NO_SOCKETS: SeccompPolicy = {
   ],
 };
 
+/** More than an ordinary program has, and less than hurts. */
+const PROCESSES = 1024;
+
 /** What there is with namespaces and without. */
 function common(
   { processes, memory }: CheckedSandbox,
@@ -183,7 +186,7 @@ function common(
 ): SandboxParts {
   const limits: Limits = {
     core: 0,
-    nproc: processes,
+    nproc: processes ?? Math.min(PROCESSES, hardLimit('nproc')),
     ...(memory === undefined ? {} : { data: memory }),
   };
   return {

@@ -27,3 +27,10 @@ export function sizeInBytes(value: unknown, name: string): number {
   if (Number.isSafeInteger(bytes)) return bytes;
   throw invalidArgValue(name, value, 'must be a size such as 512MiB, 1.5GB or a number of bytes');
 }
+
+/** The same for what has a size in any case: to the kernel, 0 is no limit of a tmpfs(5). */
+export function sizeAboveZero(value: unknown, name: string): number {
+  const bytes = sizeInBytes(value, name);
+  if (bytes === 0) throw outOfRange(name, '>= 1 byte', value);
+  return bytes;
+}

@@ -403,6 +403,13 @@ test('what is wrong with mounts is said before anything is started', () => {
       'ERR_INVALID_ARG_VALUE',
       /nodev.*pivotRoot/,
     ],
+    // To the kernel that is no limit.
+    [{ root: { type: 'tmpfs', size: 0 } }, 'ERR_OUT_OF_RANGE', /root\.size.*>= 1 byte/],
+    [
+      { mounts: [{ type: 'tmpfs', target: '/a', size: '0.5B' }] },
+      'ERR_OUT_OF_RANGE',
+      /mounts\[0\]\.size/,
+    ],
     [{ root: { type: 'tmpfs', nosuid: true } }, 'ERR_INVALID_ARG_VALUE', /nosuid/],
     [{ root: { path: '/', nosuid: 1 } }, 'ERR_INVALID_ARG_TYPE', /nosuid/],
     [{ root: { path: '/', readOnly: 'yes' } }, 'ERR_INVALID_ARG_TYPE', /readOnly/],

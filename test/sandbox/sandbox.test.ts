@@ -25,6 +25,7 @@ import {
   spawn,
   spawnSync,
 } from '../../src/index.js';
+import { ANYBODY, isRoot, without } from '../controls/isolated.js';
 import { openTerminal } from '../controls/terminal.js';
 import { resultInNode } from '../fixtures/in-node.js';
 import { traces } from '../process/observe.js';
@@ -48,6 +49,7 @@ test('what is wrong with a sandbox is said before anything is started', () => {
     [{ sandbox: { read: ['a\0'] } }, 'ERR_INVALID_ARG_VALUE', /null bytes/],
     [{ sandbox: { write: ['/'] } }, 'ERR_INVALID_ARG_VALUE', /root directory/],
     [{ sandbox: { net: 1 } }, 'ERR_INVALID_ARG_TYPE', /sandbox\.net/],
+    [{ sandbox: { tmp: 0 } }, 'ERR_OUT_OF_RANGE', /sandbox\.tmp.*>= 1 byte/],
     [{ sandbox: { processes: 0 } }, 'ERR_OUT_OF_RANGE', /sandbox\.processes/],
     [{ sandbox: { memory: 'much' } }, 'ERR_INVALID_ARG_VALUE', /sandbox\.memory/],
     [{ sandbox: true, uid: 1 }, 'ERR_INVALID_ARG_VALUE', /decided by `sandbox`/],
@@ -160,6 +162,18 @@ test('it has no capabilities, gains no privileges, and dumps no core', async () 
   assert.match(stdout, /^Seccomp:\t2$/m);
   assert.match(stdout, /^Max core file size +0 +0/m);
   assert.match(stdout, /^Max processes +1024 +1024/m);
+});
+
+test('its limit of processes is not above what is allowed here', {
+  skip: without('prlimit'),
+}, () => {
+  const through = ['prlimit', '--nproc=400:400'];
+  const stdout = resultInNode(
+    `const { stdout, stderr } = await run('sh', ['-c', 'cat /proc/self/limits'], { sandbox: true, cwd: '/' });
+     console.log(JSON.stringify(stdout));`,
+    { through: isRoot ? [...through, ...ANYBODY] : through },
+  );
+  assert.match(String(stdout), /^Max processes +400 +400/m);
 });
 
 test('limits and another filter of one’s own', async () => {
