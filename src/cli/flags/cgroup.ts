@@ -1,4 +1,4 @@
-import type { NewCgroup } from '../../controls/cgroup.js';
+import type { IoLimit, NewCgroup } from '../../controls/cgroup.js';
 import { UsageError } from '../usage.js';
 import type { FlagGroup } from './flag-group.js';
 
@@ -14,10 +14,16 @@ const LIMITS = {
 
 const string = { type: 'string' } as const;
 
+/** Keys of io.max, and what each sets. */
+const IO = { rbps: 'readBytes', wbps: 'writeBytes', riops: 'reads', wiops: 'writes' } as const;
+
 export const CGROUP_FLAGS: FlagGroup = {
   options: {
     cgroup: string,
     'cgroup-parent': string,
+    'cgroup-name': string,
+    'cgroup-keep': { type: 'boolean' },
+    'io-max': { type: 'string', multiple: true },
     ...Object.fromEntries(Object.keys(LIMITS).map((flag) => [flag, string])),
   },
   help: `
@@ -27,20 +33,47 @@ Control group (version 2):
   --memory-max SIZE, --memory-high SIZE, --memory-swap-max SIZE, --pids-max N,
   --cpu-max CPUS, --cpu-weight N
                         limits of a group that is made; 'max' is none
+  --io-max DEVICE,KEY=VALUE...
+                        for a block device, as 8:0,rbps=10MiB,wiops=100; keys rbps, wbps, riops, wiops;
+                        any number of times
+  --cgroup-name NAME    name of a group that is made; default: a new one
+  --cgroup-keep         leaves a group that was made, and what is still in it, when the command ends
 `,
   read(values) {
-    const limits: Record<string, unknown> = {};
+    const made: Record<string, unknown> = {};
     for (const [flag, name] of Object.entries(LIMITS)) {
-      const text = values[flag];
-      if (text === undefined) continue;
-      const number = typeof text === 'string' && /^\d+(\.\d+)?$/.test(text);
-      limits[name] = number ? Number(text) : text;
+      if (values[flag] !== undefined) made[name] = amount(String(values[flag]));
     }
-    const parent = values['cgroup-parent'];
-    const isNew = parent !== undefined || Object.keys(limits).length > 0;
-    if (values.cgroup === undefined)
-      return isNew ? { cgroup: { parent, ...limits } as NewCgroup } : {};
-    if (isNew) throw new UsageError('--cgroup names a group that is there: it takes no limits');
+    const ioMax = (values['io-max'] as string[] | undefined)?.map(ioLimit);
+    Object.assign(made, {
+      ...given('parent', values['cgroup-parent']),
+      ...given('name', values['cgroup-name']),
+      ...given('ioMax', ioMax),
+      ...given('onExit', values['cgroup-keep'] === true ? 'keep' : undefined),
+    });
+    const isNew = Object.keys(made).length > 0;
+    if (values.cgroup === undefined) return isNew ? { cgroup: made as NewCgroup } : {};
+    if (isNew) throw new UsageError('--cgroup names a group that is there: it takes no settings');
     return { cgroup: values.cgroup as string };
   },
 };
+
+function given(name: keyof NewCgroup, value: unknown): Partial<NewCgroup> {
+  return value === undefined ? {} : { [name]: value };
+}
+
+function amount(text: string): number | string {
+  return /^\d+(\.\d+)?$/.test(text) ? Number(text) : text;
+}
+
+function ioLimit(text: string): IoLimit {
+  const [device = '', ...fields] = text.split(',');
+  const limits = fields.map((field) => {
+    const [, key = '', value = ''] = /^(.*?)=(.*)$/.exec(field) ?? [];
+    if (!Object.hasOwn(IO, key) || value === '') {
+      throw new UsageError(`--io-max wants DEVICE,KEY=VALUE..., not '${text}'`);
+    }
+    return [IO[key as keyof typeof IO], amount(value)];
+  });
+  return { device, ...Object.fromEntries(limits) };
+}
