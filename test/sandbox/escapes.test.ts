@@ -4,11 +4,13 @@ import { once } from 'node:events';
 import {
   chmodSync,
   chownSync,
+  closeSync,
   copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
   openSync,
+  readFileSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
@@ -16,6 +18,7 @@ import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { landlockSupport } from '../../src/controls/landlock-abi.js';
 import {
   type RunOptions,
   run,
@@ -125,6 +128,32 @@ describe('what a sandbox refuses, and what would be done without it', { concurre
       }`);
     assert.deepEqual(stdout.trim().split('\n'), [String(NOBODY), '0']);
   });
+});
+
+test('a file that it is given to read is not opened anew to write to it', {
+  skip: landlockSupport().abi < 3 && 'it takes Landlock of Linux 6.2',
+}, async () => {
+  const file = at('outside/given');
+  writeFileSync(file, 'content', { mode: 0o666 });
+  const script = `
+    const fs = require('node:fs');
+    const acts = [
+      () => fs.closeSync(fs.openSync('/proc/self/fd/0', 'r+')),
+      () => fs.closeSync(fs.openSync('/dev/stdin', 'a')),
+      () => fs.truncateSync('/proc/self/fd/0', 0),
+    ];
+    for (const act of acts) try { act(); console.log('escaped'); } catch (e) { console.log('refused', e.code); }`;
+  const given = async (options: RunOptions): Promise<string> => {
+    const fd = openSync(file, 'r');
+    try {
+      return await attempt(script, { ...options, stdio: [fd, 'pipe', 'pipe'] });
+    } finally {
+      closeSync(fd);
+    }
+  };
+  assert.match(await given({ sandbox }), /^(refused EACCES\s*){3}$/);
+  assert.equal(readFileSync(file, 'utf8'), 'content');
+  assert.match(await given({}), /^(escaped\s*){3}$/);
 });
 
 test('it does not slow down its process group outside', async (t) => {
