@@ -1,4 +1,6 @@
 import { types } from 'node:util';
+import type { Cgroup } from '../controls/cgroup-group.js';
+import type { SandboxInForce } from '../controls/sandbox.js';
 import { invalidArgType, invalidArgValue, unknownOption } from '../errors.js';
 import {
   cStrings,
@@ -60,6 +62,10 @@ export interface RunResult<Output = string> {
   readonly resourceUsage: ResourceUsage | null;
   /** Whether the process was sent `killSignal` because of `timeout`, however it ended then. */
   readonly timedOut: boolean;
+  /** What of a sandbox was in force; null if none was asked for. */
+  readonly sandbox: SandboxInForce | null;
+  /** The control group that was asked for, with its counters; null if there was none. */
+  readonly cgroup: Cgroup | null;
   /** With `reject: false`: why the run failed, if it did. */
   readonly error?: RunError;
 }
@@ -75,6 +81,8 @@ export class RunError extends Error implements RunResult<string | Buffer> {
   readonly durationMs: number;
   readonly resourceUsage: ResourceUsage | null;
   readonly timedOut: boolean;
+  readonly sandbox: SandboxInForce | null;
+  readonly cgroup: Cgroup | null;
   /** The exit code, or the code of the error that kept the process from running. */
   readonly code: number | string | null;
   /** Which step of the launch failed, if it did. */
@@ -97,6 +105,8 @@ export class RunError extends Error implements RunResult<string | Buffer> {
     this.durationMs = result.durationMs;
     this.resourceUsage = result.resourceUsage;
     this.timedOut = result.timedOut;
+    this.sandbox = result.sandbox;
+    this.cgroup = result.cgroup;
     this.code = cause?.code ?? result.exitCode;
     this.step = cause?.step;
     this.cwd = cwd ?? undefined;
@@ -104,7 +114,10 @@ export class RunError extends Error implements RunResult<string | Buffer> {
 }
 
 /** Of a process that was not started. */
-const UNSTARTED = { exitCode: null, signal: null, resourceUsage: null, timedOut: false } as const;
+const UNSTARTED = {
+  ...{ exitCode: null, signal: null, resourceUsage: null, timedOut: false },
+  ...{ sandbox: null, cgroup: null },
+} as const;
 
 /**
  * Runs a command to its end and collects what it writes. Rejects with RunError if it cannot be
@@ -212,6 +225,8 @@ export async function run(
     durationMs,
     resourceUsage: child.resourceUsage,
     timedOut,
+    sandbox: child.sandbox,
+    cgroup: child.cgroup,
   };
   return conclude(result, failure);
 }

@@ -25,6 +25,8 @@ test('the fields of a result', async () => {
     exitCode: 0,
     signal: null,
     timedOut: false,
+    sandbox: null,
+    cgroup: null,
   });
   assert.ok(durationMs > 0 && (resourceUsage?.maxRSS ?? 0) > 0);
 });

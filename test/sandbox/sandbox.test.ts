@@ -18,6 +18,7 @@ import { fullSandbox } from '../../src/controls/sandbox.js';
 import { checkSandbox } from '../../src/controls/sandbox-options.js';
 import {
   launch,
+  type RunError,
   run,
   type SandboxSettings,
   type SpawnError,
@@ -198,6 +199,9 @@ test('all forms have it, and it says what is in force', async () => {
   assert.deepEqual([child.sandbox?.seccomp, child.sandbox?.net], [true, false]);
   assert.ok(child.sandbox?.files.includes('root'));
   assert.equal(spawn('/bin/true').sandbox, null);
+  assert.ok((await shell(':', true)).sandbox?.namespaces.includes('user'));
+  const failed = await run('false', [], { sandbox: true }).catch((error: RunError) => error);
+  assert.equal(failed.sandbox?.seccomp, true);
   const launched = launch({ path: '/bin/true', sandbox: { net: true } });
   assert.equal(launched.sandbox?.net, true);
   assert.equal((await launched.exited)?.exitCode, 0);
