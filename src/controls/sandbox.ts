@@ -81,13 +81,12 @@ export function fullSandbox(
       landlockAbi: abi,
       seccomp: true,
       net,
-      missing: [
-        ...(isRoot ? ['root is not held to the number of processes'] : []),
-        ...withoutLandlock(abi, net),
-      ],
+      missing: [...(isRoot ? [UNCOUNTED] : []), ...withoutLandlock(abi, net)],
     },
   };
 }
+
+const UNCOUNTED = 'root is not held to the number of processes';
 
 /** What only Landlock denies in a sandbox with namespaces, and the kernel's does not. */
 function withoutLandlock(abi: number, net: boolean): string[] {
@@ -118,7 +117,13 @@ export function reducedSandbox(checked: CheckedSandbox, reason: string): Sandbox
       (name) => ({ path: `/dev/${name}`, access: DEVICE, optional: true }) as const,
     ),
   ];
-  const parts = common(checked, [...shared, ...fileRules(checked)]);
+  const isRoot = process.geteuid?.() === 0;
+  const parts: SandboxParts = {
+    ...common(checked, [...shared, ...fileRules(checked)]),
+    // The other sets take a right that only root has here, and are empty for others in any case:
+    // who is not root has the ambient set after an exec, and no_new_privs adds nothing.
+    ...(isRoot ? {} : { capabilities: { inheritable: [], ambient: [] } }),
+  };
   const { missing } = landlockInForce(parts.landlock ?? {});
   const writable = checked.read.filter((path) => isBelow(path, checked.write));
   return {
@@ -137,6 +142,7 @@ export function reducedSandbox(checked: CheckedSandbox, reason: string): Sandbox
         'modes, times and attributes of files outside can be changed, by their owner',
         'other processes can be seen, and limits and priorities of those of this user changed',
         'processes that it leaves behind outlive it',
+        ...(isRoot ? [UNCOUNTED] : []),
         'System V objects and POSIX message queues are those outside',
         'of /proc there is only that of the program itself, not of those that it starts',
         'no /tmp of its own',

@@ -240,15 +240,18 @@ test('what fails names its step and its path, and leaves nothing behind', async 
 });
 
 /** Runs code where no namespaces can be made: a filter refuses them. */
-function withoutNamespaces(code: string): unknown {
+function withoutNamespaces(code: string, through: readonly string[] = []): unknown {
   const rules = [{ syscalls: ['unshare'], action: { errno: 'EPERM' } }];
   const seccomp = { default: 'allow', rules };
-  return resultInNode(`
+  return resultInNode(
+    `
     const { stdout } = await run(process.execPath, ['--input-type=module', '-e', ${JSON.stringify(code)}], {
       seccomp: ${JSON.stringify(seccomp)},
       env: { ...process.env, LIBRARY: ${JSON.stringify(new URL('../../src/index.js', import.meta.url).href)} },
     });
-    process.stdout.write(stdout);`);
+    process.stdout.write(stdout);`,
+    { through },
+  );
 }
 
 test('what only Landlock denies is said where the kernel lacks it', () => {
@@ -297,6 +300,23 @@ describe('with the best that there is', () => {
 });
 
 describe('where there are no namespaces', () => {
+  test('somebody without privileges has the rest', { skip: !isRoot && 'takes root' }, () => {
+    const result = withoutNamespaces(
+      `
+      const { run } = await import(process.env.LIBRARY);
+      const options = { sandbox: { bestEffort: true }, cwd: '/', reject: false };
+      const script = 'exec grep -E "^(Cap|NoNewPrivs)" /proc/self/status';
+      const { stdout, stderr } = await run('/bin/sh', ['-c', script], options);
+      const hidden = await run('cat', ['/etc/hostname'], options);
+      console.log(JSON.stringify([stdout, stderr + hidden.stderr]));`,
+      ANYBODY,
+    ) as [string, string];
+    assert.match(result[0], /^CapPrm:\t0{16}$/m);
+    assert.match(result[0], /^CapAmb:\t0{16}$/m);
+    assert.match(result[0], /^NoNewPrivs:\t1$/m);
+    assert.match(result[1], /hostname.*Permission denied/);
+  });
+
   test('no socket leads outside, also with a filter of one’s own', async () => {
     const path = join(folder, 'socket');
     const server = createServer((socket) => socket.end());
