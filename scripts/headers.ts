@@ -11,7 +11,7 @@ const KERNEL_HEADERS = [
   ...['linux/poll.h', 'asm/ioctls.h', 'asm/unistd.h', 'asm/siginfo.h', 'linux/stat.h'],
   ...['linux/filter.h', 'linux/seccomp.h', 'linux/audit.h', 'linux/net.h', 'linux/netlink.h'],
   ...['linux/capability.h', 'linux/securebits.h', 'linux/landlock.h', 'linux/magic.h'],
-  ...['linux/mount.h', 'linux/sockios.h'],
+  ...['linux/mount.h', 'linux/sockios.h', 'linux/futex.h'],
 ];
 
 /** Headers of the host's libc, for what the kernel does not export. */

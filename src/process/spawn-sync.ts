@@ -1,6 +1,8 @@
 import { constants } from 'node:os';
 import type { Stream } from 'node:stream';
+import type { Cgroup } from '../controls/cgroup-group.js';
 import { type AcquiredControls, acquireControls } from '../controls/index.js';
+import type { SandboxInForce } from '../controls/sandbox.js';
 import {
   errnoCode,
   invalidArgType,
@@ -55,6 +57,10 @@ export interface SpawnSyncResult {
   status: number | null;
   signal: NodeJS.Signals | null;
   error?: SpawnError;
+  /** What of a sandbox was in force, if one was asked for. */
+  sandbox?: SandboxInForce;
+  /** The control group that was asked for, with its counters. */
+  cgroup?: Cgroup;
 }
 
 const NO_OUTPUT = { stdout: null, stderr: null } as const;
@@ -93,6 +99,9 @@ export function spawnSync(
     controls?.ended();
     const failed = errno === 0 ? undefined : { error: syncError(errno, normal) };
     result = { ...failed, ...gather(launched.pid, exit, channels) };
+    // Not there where nobody asked: the result is Node's then.
+    if (controls?.sandbox) result.sandbox = controls.sandbox;
+    if (controls?.group) result.cgroup = controls.group;
   } catch (error) {
     if (!(error instanceof LaunchError)) throw error;
     const failed = syncError(-error.errno, normal);

@@ -205,7 +205,10 @@ test('all forms have it, and it says what is in force', async () => {
   const launched = launch({ path: '/bin/true', sandbox: { net: true } });
   assert.equal(launched.sandbox?.net, true);
   assert.equal((await launched.exited)?.exitCode, 0);
-  assert.equal(spawnSync('hostname', { sandbox: true, encoding: 'utf8' }).stdout, 'sandbox\n');
+  const waited = spawnSync('hostname', { sandbox: true, encoding: 'utf8' });
+  assert.equal(waited.stdout, 'sandbox\n');
+  assert.equal(waited.sandbox?.net, false);
+  assert.ok(!('sandbox' in spawnSync('/bin/true')));
 });
 
 test('the exit is the program’s own, and signals reach it', async () => {
