@@ -66,6 +66,8 @@ export class Arena {
       envp = memory.address + end;
       this.#own.copyTo(envp, own);
       end += ownSize;
+      // Should a string have changed meanwhile, then none goes on into what is left of other launches.
+      memory.bytes[end++] = 0;
     } else if (env === 'inherit') envp = this.#own.vector;
     return {
       descriptors: memory.address + START,

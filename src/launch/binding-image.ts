@@ -18,7 +18,6 @@ const table = (build: number): readonly TableEntry[] => [
   imported('calloc'),
   imported('free'),
   imported('memcpy'),
-  imported('stpcpy'),
   imported('strlen'),
   imported('pthread_create'),
   imported('pthread_mutex_lock'),

@@ -28,7 +28,6 @@ const FROM_LIBC = [
   'calloc',
   'free',
   'memcpy',
-  'stpcpy',
   'strlen',
   'pthread_create',
   'pthread_mutex_lock',
