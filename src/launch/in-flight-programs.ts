@@ -1,6 +1,17 @@
 import type { Machine } from '../machine/machine.js';
-import { FUTEX_WAIT } from '../plan/constants.js';
-import { ProgramBuilder } from '../program/builder.js';
+import {
+  CLD_STOPPED,
+  ECHILD,
+  FUTEX_WAIT,
+  P_PID,
+  SIGCONT,
+  SIGSTOP,
+  WEXITED,
+  WNOHANG,
+  WNOWAIT,
+  WSTOPPED,
+} from '../plan/constants.js';
+import { offsetBy, ProgramBuilder } from '../program/builder.js';
 import {
   type Label,
   type Operand,
@@ -8,6 +19,18 @@ import {
   type Program,
   WORD,
 } from '../program/instruction.js';
+
+/**
+ * The words in which it says whether a child shares the thread's memory: one that is not 0 as long
+ * as it does, and behind it the pid of the latest that did.
+ */
+export const SHARING_WORDS = 2;
+
+/** Nanoseconds after which it is looked at what a child does that has not left this memory. */
+const PATIENCE = 10_000_000;
+
+/** Nanoseconds between two looks at the first child that shares it. */
+const PAUSE = 1_000_000;
 
 /** Slots of a block: a spawn with three pipes has eight descriptors in flight at a time. */
 export const SLOTS = 32;
@@ -39,14 +62,17 @@ export interface InFlightProgram {
   readonly allocate: Routine<'size' | 'slot'>;
   readonly free: Routine<'slot'>;
   /** Waits until no child shares this memory any more. */
-  readonly settle: Routine<'sharing'>;
+  readonly settle: Routine<'sharing' | 'sharer'>;
+  /** The same for one of which it is seen otherwise too: `result` is 0 if the word does not say so. */
+  readonly watch: Routine<'sharing' | 'errorRead'>;
   /** Memory that is freed at the thread's end. */
   readonly block: Routine<'size' | 'free'>;
   /** A function of C that is called at the thread's end. */
   readonly atEnd: Routine<'function' | 'argument'>;
 }
 
-export function inFlightProgram({ wordSize }: Machine): InFlightProgram {
+export function inFlightProgram(machine: Machine): InFlightProgram {
+  const { wordSize } = machine;
   const b = new ProgramBuilder(wordSize);
   const result = b.words(0);
   const pair = b.reserve(16, 8);
@@ -100,8 +126,29 @@ export function inFlightProgram({ wordSize }: Machine): InFlightProgram {
   b.halt();
 
   const settled = b.label();
-  const settle = emitSettle(b, 0, settled);
+  const settle = begin();
+  const parameters = emitSettle(b, machine, 0, 0, settled);
   b.place(settled);
+  b.halt();
+
+  const [told, untold] = [b.label(), b.label()];
+  // No event is asked for: that no writer is left is always told. Then the target runs, or there is
+  // no child any more, and it left this memory before.
+  const poll = b.words(-1, 0);
+  const [now, pause] = [b.reserve(16, 8), b.words(0, PAUSE)];
+  const watch = b.copy(zero, result);
+  const looking = b.here();
+  const isShared = b.branchIfEqual(0, 0, told);
+  b.branchIfEqual(result, 1, untold);
+  const pausing = b.syscall('futex', [0, FUTEX_WAIT, 1, pause, 0, 0]);
+  b.syscall('ppoll', [poll, 1, now, 0, 0], { result });
+  b.jump(looking);
+  b.place(told);
+  b.copy(b.words(1), result);
+  b.halt();
+  b.place(untold);
+  const forgotten = b.copy(zero, 0);
+  b.copy(zero, result);
   b.halt();
 
   const blockFailed = b.label();
@@ -147,9 +194,13 @@ export function inFlightProgram({ wordSize }: Machine): InFlightProgram {
       parameters: { size: argument(allocate, 1), slot: resultOf(allocate) },
     },
     free: { entry: free, parameters: { slot: [...argument(free, 0), ...resultOf(freed)] } },
-    settle: {
-      entry: settle,
-      parameters: { sharing: [...argument(settle, 0), ...argument(settle + 1, 0)] },
+    settle: { entry: settle, parameters },
+    watch: {
+      entry: watch,
+      parameters: {
+        sharing: [...argument(isShared, 0), ...argument(pausing, 0), ...resultOf(forgotten)],
+        errorRead: [poll],
+      },
     },
     block: {
       entry: block,
@@ -168,7 +219,7 @@ export interface EndProgram {
   readonly slots: Place;
   /** The same for memory; 0: nothing in it. */
   readonly memory: Place;
-  /** A word that is not 0 as long as a child shares the thread's memory. */
+  /** SHARING_WORDS. */
   readonly sharing: Place;
   /**
    * A word with the read end of a pipe of which it is not known whether it was given away, and a
@@ -179,23 +230,73 @@ export interface EndProgram {
 
 /**
  * Goes on at `settled` when the word at `sharing` is 0: the kernel clears it, and wakes who waits.
- * Index of the first of its instructions, of which the first two are given the address.
+ * `sharer` is the pid of the child. Where these two stand, for addresses known only later.
  */
-function emitSettle(b: ProgramBuilder, sharing: Operand, settled: Label): number {
+function emitSettle(
+  b: ProgramBuilder,
+  { structs }: Machine,
+  sharing: Operand,
+  sharer: Operand,
+  settled: Label,
+): Record<'sharing' | 'sharer', readonly Place[]> {
+  const [overdue, gone, stopped, left] = [b.label(), b.label(), b.label(), b.label()];
+  const info = b.reserve(structs.siginfo.size, 8);
+  const code = offsetBy(info, structs.siginfo.code);
+  const patience = b.words(0, PATIENCE);
+  const zero = b.words(0);
+  const continued = b.words(0);
+  const sharingAt: Place[] = [];
+  const sharerAt: Place[] = [];
+  const pidTo = (place: Place): void => {
+    sharerAt.push(b.argumentOf(b.copy(sharer, place), 0));
+  };
+
   const again = b.here();
-  b.branchIfEqual(sharing, 0, settled);
-  b.syscall('futex', [sharing, FUTEX_WAIT, 1, 0, 0, 0]);
+  sharingAt.push(b.argumentOf(b.branchIfEqual(sharing, 0, left), 0));
+  const wait = b.syscall('futex', [sharing, FUTEX_WAIT, 1, patience, 0, 0], { onError: overdue });
+  sharingAt.push(b.argumentOf(wait, 0));
   b.jump(again);
-  return again.index;
+
+  // A child that was stopped, by this thread perhaps, would have to be continued by it. And where
+  // one is killed while another thread forks, the kernel may fail to clear the word.
+  b.place(overdue);
+  pidTo(b.argumentOf(b.position + 1, 1));
+  const refused = b.label();
+  const options = WEXITED | WSTOPPED | WNOHANG | WNOWAIT;
+  b.syscall('waitid', [P_PID, 0, info, options, 0], { onError: refused });
+  b.branchIfEqual(code, 0, again);
+  b.branchIfEqual(code, CLD_STOPPED, stopped);
+  b.jump(gone);
+  b.place(refused);
+  b.branchIfEqual(b.wordOf(refused.index, WORD.failedWith), -ECHILD, gone);
+  b.jump(again);
+  b.place(gone);
+  sharingAt.push(b.wordOf(b.copy(zero, sharing), WORD.result));
+  b.jump(again);
+
+  // It goes on up to its exec, or a little further, and is then stopped as before.
+  b.place(stopped);
+  pidTo(continued);
+  pidTo(b.argumentOf(b.position + 1, 0));
+  b.syscall('kill', [0, SIGCONT]);
+  b.jump(again);
+  b.place(left);
+  b.branchIfEqual(continued, 0, settled);
+  b.copy(continued, b.argumentOf(b.position + 1, 0));
+  b.syscall('kill', [0, SIGSTOP]);
+  b.copy(zero, continued);
+  b.jump(settled);
+  return { sharing: sharingAt, sharer: sharerAt };
 }
 
 /** What runs at a thread's end: closes and frees what is still in flight. */
-export function endProgram({ wordSize }: Machine): EndProgram {
+export function endProgram(machine: Machine): EndProgram {
+  const { wordSize } = machine;
   const b = new ProgramBuilder(wordSize);
   const [settled, taken] = [b.label('settled'), b.label('taken')];
   const slots = b.words(...Array.from({ length: SLOTS }, () => -1));
   const memory = b.words(...Array.from({ length: MEMORY_SLOTS }, () => 0));
-  const sharing = b.words(0);
+  const sharing = b.reserve(SHARING_WORDS * wordSize);
   const doubt = b.words(-1);
   // No event is asked for: that there is no reader is always told.
   const poll = b.bytes(Uint8Array.of(255, 255, 255, 255, 0, 0, 0, 0), 4);
@@ -204,7 +305,7 @@ export function endProgram({ wordSize }: Machine): EndProgram {
   const slot = b.words(slots);
 
   // A thread's memory goes with it, also from under a child.
-  emitSettle(b, sharing, settled);
+  emitSettle(b, machine, sharing, offsetBy(sharing, wordSize), settled);
   b.place(settled);
   b.syscall('ppoll', [poll, 1, time, 0, 0], { result: count });
   b.branchIfEqual(count, 1, taken);

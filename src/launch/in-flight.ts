@@ -139,14 +139,25 @@ export class InFlight {
     return taken;
   }
 
-  /** Address of a word that is not 0 as long as a child that was started shares this memory. */
+  /** Address of SHARING_WORDS. */
   get sharing(): number {
     return this.#sharing;
   }
 
   /** Waits until none does. */
   settle(): void {
-    this.#do(this.#ready.settle, this.#sharing);
+    const sharing = this.#sharing;
+    const sharer = sharing + this.kernel.binding.machine.wordSize;
+    this.#do(this.#ready.settle, sharing, sharer);
+  }
+
+  /**
+   * Waits until the child that shares this memory does not any more: whether the kernel cleared the
+   * word. `errorRead` is the read end of its error pipe.
+   */
+  isToldOf(errorRead: number): boolean {
+    this.#do(this.#ready.watch, this.#sharing, errorRead);
+    return this.#result() !== 0;
   }
 
   /** calloc(3). Throws LaunchError. */
@@ -267,7 +278,8 @@ function readyRoutines(code: InFlightProgram, loaded: LoadedProgram) {
     close: ready(code.close, 'fd', 'slot'),
     forget: ready(code.forget, 'slot'),
     doubt: ready(code.doubt, 'to', 'from', 'size', 'slot'),
-    settle: ready(code.settle, 'sharing'),
+    settle: ready(code.settle, 'sharing', 'sharer'),
+    watch: ready(code.watch, 'sharing', 'errorRead'),
     allocate: ready(code.allocate, 'size', 'slot'),
     free: ready(code.free, 'slot'),
     block: ready(code.block, 'size', 'free'),

@@ -107,8 +107,8 @@ export interface LaunchVariant {
   /** Has the kernel start the child in a control group: clone3(2), Linux 5.7. */
   readonly intoCgroup: boolean;
   /**
-   * Address of the word that is not 0 as long as the child shares this memory, which must not be
-   * changed meanwhile. null: the launch itself takes until then.
+   * Address of a word that is not 0 as long as the child shares this memory, which must not be
+   * changed meanwhile, and of one for its pid. null: the launch itself takes until then.
    */
   readonly sharing: number | null;
 }
@@ -296,6 +296,7 @@ function emitCloneBeside(b: ProgramBuilder, site: CloneSite, sharing: number): C
     onError: failed,
     step: STEP,
   });
+  b.copy(pid, sharing + b.wordSize);
   b.jump(restoring);
   return { flags: [b.argumentOf(clone, 0), null], cgroup: null, failures: [] };
 }

@@ -76,8 +76,8 @@ export class Launcher {
   readonly #arena: Arena;
   /** Whether an image in a memfd was started, so that one can be expected to be. */
   #proved = false;
-  /** Whether a child can share our memory while we go on: not in an emulator. */
-  #canShare = true;
+  /** Whether a child can share our memory while we go on: not in an emulator. First it is tried. */
+  #canShare: boolean | undefined;
   /** Whether one may still be doing so. */
   #shared = false;
   #startsInCgroup: boolean | undefined;
@@ -175,9 +175,13 @@ export class Launcher {
   #launch(request: ChosenRequest): Launched {
     const { way, wait, cgroup } = request;
     const inMemfd = way.image === 'memfd';
-    if (inMemfd && !wait && cgroup === undefined && this.#proved && this.#canShare) {
+    const mayShare = this.#proved && this.#canShare !== false;
+    if (inMemfd && !wait && cgroup === undefined && mayShare) {
       try {
-        return this.#attempt(request, true);
+        const launched = this.#attempt(request, true);
+        // Waits for this one, once.
+        this.#canShare ??= this.#inFlight.isToldOf(launched.pending?.fd ?? -1);
+        return launched;
       } catch (error) {
         const unknown =
           error instanceof LaunchError && error.step === 'clone' && error.code === 'EINVAL';

@@ -71,6 +71,7 @@ export const SIG_BLOCK = 0;
 export const SIG_SETMASK = 2;
 export const SIGKILL = 9;
 export const SIGCHLD = 17;
+export const SIGCONT = 18;
 export const SIGSTOP = 19;
 /** The highest signal number. */
 export const SIGNAL_LIMIT = 64;
@@ -100,12 +101,15 @@ export const P_PIDFD = 3;
 export const P_PID = 1;
 export const P_ALL = 0;
 export const WNOHANG = 1;
+export const WSTOPPED = 2;
 export const WEXITED = 4;
+export const WNOWAIT = 0x1000000;
 /** Also children whose end is told by no signal. */
 export const __WALL = 0x40000000;
 /** Values of si_code for SIGCHLD. */
 export const CLD_EXITED = 1;
 export const CLD_DUMPED = 3;
+export const CLD_STOPPED = 5;
 /** si_code of a signal that the kernel sends of its own accord: of a terminal, say. */
 export const SI_KERNEL = 0x80;
 
@@ -168,6 +172,7 @@ export const OOM_SCORE_ADJ_MIN = -1000;
 export const OOM_SCORE_ADJ_MAX = 1000;
 
 export const POLLIN = 1;
+export const POLLHUP = 0x10;
 export const POLLOUT = 4;
 export const PR_SET_KEEPCAPS = 8;
 export const PR_SET_PDEATHSIG = 1;

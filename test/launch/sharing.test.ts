@@ -11,7 +11,8 @@ import { describe, test } from 'node:test';
  * that a parent could do meanwhile.
  */
 
-const library = new URL('../../src/index.js', import.meta.url).href;
+const source = (path: string): string => new URL(`../../src/${path}`, import.meta.url).href;
+const library = source('index.js');
 const skip = spawnSync('strace', ['-V']).error !== undefined && 'strace is missing';
 
 /** How long each exec of an image is held back, in microseconds. */
@@ -48,6 +49,22 @@ function runWith(script: string, ...injections: string[]): Run {
   }
 }
 
+/** Runs a script without. It is ended if it hangs. */
+function run(script: string): { readonly output: string } {
+  const { stdout, stderr, status, signal } = spawnSync(
+    process.execPath,
+    ['--input-type=module', '-e', script],
+    {
+      encoding: 'utf8',
+      env: { ...process.env, GREETING: 'first' },
+      timeout: 60_000,
+      killSignal: 'SIGKILL',
+    },
+  );
+  assert.deepEqual({ status, signal }, { status: 0, signal: null }, stderr);
+  return { output: stdout };
+}
+
 const START = `
 import { spawn } from ${JSON.stringify(library)};
 const text = async (child) => {
@@ -56,6 +73,27 @@ const text = async (child) => {
   return text.trim();
 };
 const greet = (name) => spawn('/bin/sh', ['-c', 'echo $GREETING $0', name]);
+`;
+
+/** forget(n, …): of those children, counted from 1, that share memory, it is not told when they left. */
+const UNTOLD = `
+import { LoadedProgram } from ${JSON.stringify(source('launch/loaded-program.js'))};
+import { CLONE_CHILD_CLEARTID, CLONE_VM } from ${JSON.stringify(source('plan/constants.js'))};
+const forget = (...children) => {
+  const { run } = LoadedProgram.prototype;
+  let count = 0;
+  LoadedProgram.prototype.run = function () {
+    const { memory } = this;
+    for (let at = 0; at + 4 <= memory.bytes.length; at += memory.wordSize) {
+      const flags = memory.int32(at);
+      const shares = CLONE_VM | CLONE_CHILD_CLEARTID;
+      // Flags, and no word of data: the last byte is that of SIGCHLD.
+      if ((flags & 0xff) !== 17 || (flags & shares) !== shares || flags > 0xffffff) continue;
+      if (children.includes(++count)) memory.setInt32(at, flags & ~CLONE_CHILD_CLEARTID);
+    }
+    run.call(this);
+  };
+};
 `;
 
 describe('a child that shares memory with a thread that goes on', { skip }, () => {
@@ -105,7 +143,7 @@ describe('a child that shares memory with a thread that goes on', { skip }, () =
   test('that cannot run its image is an error of that launch, and the next takes another way', () => {
     const { output } = runWith(
       `${START}
-      import { engine } from ${JSON.stringify(new URL('../../src/process/engine.js', import.meta.url).href)};
+      import { engine } from ${JSON.stringify(source('process/engine.js'))};
       const outcome = (child) => new Promise((resolve) => {
         child.on('error', ({ code, step }) => resolve(code + ' ' + step));
         child.on('exit', (exitCode) => resolve(exitCode));
@@ -136,6 +174,53 @@ describe('a child that shares memory with a thread that goes on', { skip }, () =
       console.log(JSON.stringify(outcomes));`,
     );
     assert.deepEqual(JSON.parse(output), [0, 0, 0, 'EACCES start helper', 0, 0]);
+  });
+
+  test('does not hold the next launch if it was stopped, and is stopped after that as before', () => {
+    const { output } = run(`${START}
+      import { readFileSync } from 'node:fs';
+      import { setTimeout } from 'node:timers/promises';
+      const state = (pid) => readFileSync('/proc/' + pid + '/stat', 'utf8').split(') ')[1][0];
+      for (const name of ['a', 'b']) await text(greet(name));
+      const states = new Set();
+      for (let i = 0; i < 20; i++) {
+        const child = spawn('/bin/sleep', ['1000']);
+        child.kill('SIGSTOP');
+        await text(greet('c'));
+        while (state(child.pid) !== 'T') await setTimeout(1);
+        child.kill('SIGKILL');
+        await new Promise((resolve) => child.on('exit', (_, signal) => resolve(states.add(signal))));
+      }
+      console.log(...states);`);
+    assert.equal(output, 'SIGKILL\n');
+  });
+
+  test('need not be one of which the kernel tells when it left: that is tried first', () => {
+    const { output, clones } = runWith(
+      `${START}${UNTOLD}
+      forget(1, 2, 3);
+      const texts = [];
+      for (const name of ['a', 'b', 'c', 'd']) texts.push(await text(greet(name)));
+      console.log(JSON.stringify(texts));`,
+    );
+    assert.deepEqual(JSON.parse(output), ['first a', 'first b', 'first c', 'first d']);
+    assert.deepEqual(
+      clones.map((line) => line.includes('CLONE_VFORK')),
+      [true, false, true, true],
+    );
+  });
+
+  test('of which the kernel does not tell does not hold the next launch when it is gone', () => {
+    const { output } = run(`${START}${UNTOLD}
+      // It is told of the first, so that the word is trusted, and not of the next.
+      forget(2, 3);
+      const texts = [];
+      for (const name of ['a', 'b', 'c', 'd', 'e']) texts.push(await text(greet(name)));
+      console.log(JSON.stringify(texts));`);
+    assert.deepEqual(
+      JSON.parse(output),
+      ['a', 'b', 'c', 'd', 'e'].map((name) => `first ${name}`),
+    );
   });
 
   test('is waited for where an emulator makes no such child', () => {
