@@ -3,6 +3,7 @@ import type { Kernel } from './kernel.js';
 import { Memory } from './memory.js';
 import { type EnvironmentSize, OwnEnvironment } from './own-environment.js';
 import { type Environment, vectorsSize, writeVectors } from './vectors.js';
+import { workersOfMainThread } from './workers.js';
 
 /** Bytes at the start that the binding uses for itself. */
 const START = 64;
@@ -20,6 +21,7 @@ export interface Contents {
 export class Arena {
   readonly #kernel: Kernel;
   readonly #own: OwnEnvironment;
+  readonly #workers = workersOfMainThread();
   #memory: Memory;
 
   constructor(kernel: Kernel) {
@@ -31,6 +33,15 @@ export class Arena {
   /** Another after a write that it was too small for. */
   get memory(): Memory {
     return this.#memory;
+  }
+
+  /**
+   * Whether this process's own environment can be copied. Node has a lock for it that is not to be had
+   * here: while a Worker sets a variable, only the kernel may read it, which finds out what has no
+   * memory any more.
+   */
+  get ownIsStill(): boolean {
+    return this.#workers() === 0;
   }
 
   /** The size of this process's own environment, for a copy of it. */

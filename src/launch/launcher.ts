@@ -173,10 +173,10 @@ export class Launcher {
    * done here. Those after it do not wait, unless they are asked to.
    */
   #launch(request: ChosenRequest): Launched {
-    const { way, wait, cgroup } = request;
+    const { way, wait, cgroup, env } = request;
     const inMemfd = way.image === 'memfd';
-    const mayShare = this.#proved && this.#canShare !== false;
-    if (inMemfd && !wait && cgroup === undefined && mayShare) {
+    const isAsked = !wait && cgroup === undefined && (env !== 'inherit' || this.#arena.ownIsStill);
+    if (inMemfd && isAsked && this.#proved && this.#canShare !== false) {
       try {
         const launched = this.#attempt(request, true);
         // Waits for this one, once.

@@ -176,6 +176,33 @@ describe('a child that shares memory with a thread that goes on', { skip }, () =
     assert.deepEqual(JSON.parse(output), [0, 0, 0, 'EACCES start helper', 0, 0]);
   });
 
+  test('is waited for as long as a Worker may change the environment that is passed on', () => {
+    const { output, clones } = runWith(`${START}
+      import { SHARE_ENV, Worker } from 'node:worker_threads';
+      const texts = [];
+      const start = async (...names) => {
+        for (const name of names) texts.push(await text(greet(name)));
+      };
+      await start('a', 'b');
+      const worker = new Worker(
+        "import('node:worker_threads').then(({ parentPort }) => parentPort.once('message', () => process.exit()))",
+        { eval: true, env: SHARE_ENV },
+      );
+      await new Promise((resolve) => worker.once('online', resolve));
+      await start('c');
+      const own = { env: { GREETING: 'own' } };
+      texts.push(await text(spawn('/bin/sh', ['-c', 'echo $GREETING'], own)));
+      worker.postMessage('end');
+      await new Promise((resolve) => worker.once('exit', resolve));
+      await start('d');
+      console.log(JSON.stringify(texts));`);
+    assert.deepEqual(JSON.parse(output), ['first a', 'first b', 'first c', 'own', 'first d']);
+    assert.deepEqual(
+      clones.map((line) => line.includes('CLONE_VFORK')),
+      [true, false, true, false, false],
+    );
+  });
+
   test('does not hold the next launch if it was stopped, and is stopped after that as before', () => {
     const { output } = run(`${START}
       import { readFileSync } from 'node:fs';
