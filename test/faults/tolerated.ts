@@ -94,7 +94,7 @@ const TOLERATED: readonly Tolerance[] = [
   { at: 'pthread_create', syscall: 'clone3', errnos: ['ENOSYS'], how: 'libc takes clone' },
   { at: 'process/supervision: awaitOutcome', syscall: 'ppoll', how: 'waits in the event loop' },
   { at: 'process/supervision: #onOutcome', syscall: 'read', how: 'reads it later' },
-  { at: 'process/watcher: #wake', syscall: 'epoll_pwait', how: 'is woken again' },
+  { at: 'process/watcher: #deliver', syscall: 'epoll_pwait', how: 'is woken again' },
   { at: 'process/watcher: #rearm', syscall: 'epoll_ctl', how: 'tries again later' },
   {
     at: 'process/exit: reap',
