@@ -113,7 +113,9 @@ test('where no file can be executed either, direct, or an error that says what t
     'executable memfd',
     'image executor',
     'memfd_create',
+    'other namespaces',
     'pid namespaces, mounts',
+    'sandbox',
     'time namespaces',
     'user namespaces',
   ]);

@@ -27,7 +27,7 @@ describe('without a system call, its substitute works', () => {
     ['close_range', [noCloseRange], ['close_range']],
     ['close_range, which a filter refuses', [{ ...noCloseRange, errno: EPERM }], ['close_range']],
     ['CLONE_PIDFD', [noClonePidfd], []],
-    ['pidfd_open', [noPidfdOpen], ['pidfd_open', 'pid namespaces, mounts']],
+    ['pidfd_open', [noPidfdOpen], ['pidfd_open', 'pid namespaces, mounts', 'sandbox']],
     [
       'MFD_EXEC',
       [{ call: 'memfd_create', errno: EINVAL, argument: { index: 1, bits: MFD_EXEC } }],
@@ -99,8 +99,11 @@ test('without /proc everything works', { skip: noMounts }, () => {
     // What is written there.
     'user namespaces',
     'pid namespaces, mounts',
+    'other namespaces',
     'time namespaces',
+    'sandbox',
     'oom_score_adj',
     'personality',
+    'control groups',
   ]);
 });

@@ -116,6 +116,32 @@ describe('a child that shares memory with a thread that goes on', { skip }, () =
     );
   });
 
+  test('is waited for by its outcome where that is asked for', () => {
+    const { output, clones } = runWith(
+      `import { launch, spawnSync } from ${JSON.stringify(library)};
+      const outcomes = [];
+      const args = ['-c', 'exit $0'];
+      for (const code of [1, 2]) {
+        const { exited } = launch({ path: '/bin/sh', argv: ['sh', ...args, String(code)] });
+        outcomes.push((await exited).exitCode, spawnSync('/bin/sh', [...args, code + 2]).status);
+      }
+      try {
+        launch({ path: '/bin/sh', cwd: '/missing' });
+      } catch ({ code, step }) {
+        outcomes.push(code + ' ' + step);
+      }
+      console.log(JSON.stringify(outcomes));`,
+      HELD,
+    );
+    assert.deepEqual(JSON.parse(output), [1, 3, 2, 4, 'ENOENT chdir']);
+    assert.deepEqual(clones.map((line) => line.includes('CLONE_VFORK')).slice(0, 4), [
+      true,
+      false,
+      false,
+      false,
+    ]);
+  });
+
   test('outlives the Worker that started it, and the main thread', () => {
     const start = `
       const { spawn } = await import(${JSON.stringify(library)});
