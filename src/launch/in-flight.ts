@@ -160,13 +160,6 @@ export class InFlight {
     return this.#result() !== 0;
   }
 
-  /** The same of a child whose program runs. */
-  wasTold(): boolean {
-    const told = this.kernel.load(this.#sharing) === 0;
-    if (!told) this.kernel.store(this.#sharing, 0);
-    return told;
-  }
-
   /** calloc(3). Throws LaunchError. */
   allocate(size: number): number {
     const slot = this.#freeMemory.pop();

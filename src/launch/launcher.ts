@@ -1,5 +1,5 @@
 import { InternalError, LaunchError, type LaunchFailure, PlanError } from '../errors.js';
-import { EAGAIN, EINTR, ENOSYS, EPERM, P_PIDFD, SIGKILL, WEXITED } from '../plan/constants.js';
+import { EINTR, ENOSYS, EPERM, P_PIDFD, SIGKILL, WEXITED } from '../plan/constants.js';
 import { imageOnly, type Plan, type Step } from '../plan/plan.js';
 import { HEADER, HEADER_WORDS } from '../program/instruction.js';
 import { instructionAt, link } from '../program/link.js';
@@ -170,19 +170,17 @@ export class Launcher {
 
   /**
    * The first launch by an image in a memfd takes until its exec, which tells whether that can be
-   * done here. In those after it the thread goes on, if only to wait for the outcome.
+   * done here. Those after it do not wait, unless they are asked to.
    */
   #launch(request: ChosenRequest): Launched {
     const { way, wait, cgroup, env } = request;
     const inMemfd = way.image === 'memfd';
-    const isAsked = cgroup === undefined && (env !== 'inherit' || this.#arena.ownIsStill);
+    const isAsked = !wait && cgroup === undefined && (env !== 'inherit' || this.#arena.ownIsStill);
     if (inMemfd && isAsked && this.#proved && this.#canShare !== false) {
       try {
         const launched = this.#attempt(request, true);
         // Waits for this one, once.
-        this.#canShare ??= wait
-          ? this.#inFlight.wasTold()
-          : this.#inFlight.isToldOf(launched.pending?.fd ?? -1);
+        this.#canShare ??= this.#inFlight.isToldOf(launched.pending?.fd ?? -1);
         return launched;
       } catch (error) {
         const unknown =
@@ -307,8 +305,7 @@ export class Launcher {
 
     let [address, result] = record;
     const { memory, scratchAt } = kernel;
-    // A pipe that is waited for blocks: EAGAIN says that it has not been read yet.
-    while (outcome === -EINTR || outcome === -EAGAIN) {
+    while (outcome === -EINTR) {
       outcome = kernel.call('read', errorRead, kernel.scratchAddress, 2 * memory.wordSize);
       address = memory.word(scratchAt);
       result = memory.signedWord(scratchAt + memory.wordSize);

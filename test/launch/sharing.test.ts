@@ -116,7 +116,7 @@ describe('a child that shares memory with a thread that goes on', { skip }, () =
     );
   });
 
-  test('is waited for by its outcome where that is asked for', () => {
+  test('is waited for where the outcome is asked for at once', () => {
     const { output, clones } = runWith(
       `import { launch, spawnSync } from ${JSON.stringify(library)};
       const outcomes = [];
@@ -134,12 +134,7 @@ describe('a child that shares memory with a thread that goes on', { skip }, () =
       HELD,
     );
     assert.deepEqual(JSON.parse(output), [1, 3, 2, 4, 'ENOENT chdir']);
-    assert.deepEqual(clones.map((line) => line.includes('CLONE_VFORK')).slice(0, 4), [
-      true,
-      false,
-      false,
-      false,
-    ]);
+    assert.ok(clones.every((line) => line.includes('CLONE_VFORK')));
   });
 
   test('outlives the Worker that started it, and the main thread', () => {
