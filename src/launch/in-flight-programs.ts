@@ -1,42 +1,11 @@
 import type { Machine } from '../machine/machine.js';
-import {
-  CLD_STOPPED,
-  ECHILD,
-  FUTEX_WAIT,
-  P_PID,
-  SIGCONT,
-  SIGSTOP,
-  WEXITED,
-  WNOHANG,
-  WNOWAIT,
-  WSTOPPED,
-} from '../plan/constants.js';
-import { offsetBy, ProgramBuilder } from '../program/builder.js';
-import {
-  type Label,
-  type Operand,
-  type Place,
-  type Program,
-  WORD,
-} from '../program/instruction.js';
-
-/**
- * The words in which it says whether a child shares the thread's memory: one that is not 0 as long
- * as it does, and behind it the pid of the latest that did.
- */
-export const SHARING_WORDS = 2;
-
-/** Nanoseconds after which it is looked at what a child does that has not left this memory. */
-const PATIENCE = 10_000_000;
+import { FUTEX_WAIT } from '../plan/constants.js';
+import { ProgramBuilder } from '../program/builder.js';
+import { type Label, type Place, type Program, WORD } from '../program/instruction.js';
+import { emitSettle } from './settle.js';
 
 /** Nanoseconds between two looks at the first child that shares it. */
 const PAUSE = 1_000_000;
-
-/** Slots of a block: a spawn with three pipes has eight descriptors in flight at a time. */
-export const SLOTS = 32;
-
-/** A thread has memory in flight only while it joins the waiter. */
-export const MEMORY_SLOTS = 2;
 
 /** One routine of a program of several: where it begins, and the words that are set before a run. */
 export interface Routine<Parameter extends string> {
@@ -211,121 +180,4 @@ export function inFlightProgram(machine: Machine): InFlightProgram {
       parameters: { function: argument(hook, 1), argument: argument(hook, 2) },
     },
   };
-}
-
-export interface EndProgram {
-  readonly program: Program;
-  /** The first of as many words as there are slots; -1: nothing in it. */
-  readonly slots: Place;
-  /** The same for memory; 0: nothing in it. */
-  readonly memory: Place;
-  /** SHARING_WORDS. */
-  readonly sharing: Place;
-  /**
-   * A word with the read end of a pipe of which it is not known whether it was given away, and a
-   * struct pollfd of its write end; -1 each: none.
-   */
-  readonly doubt: Place;
-}
-
-/**
- * Goes on at `settled` when the word at `sharing` is 0: the kernel clears it, and wakes who waits.
- * `sharer` is the pid of the child. Where these two stand, for addresses known only later.
- */
-function emitSettle(
-  b: ProgramBuilder,
-  { structs }: Machine,
-  sharing: Operand,
-  sharer: Operand,
-  settled: Label,
-): Record<'sharing' | 'sharer', readonly Place[]> {
-  const [overdue, gone, stopped, left] = [b.label(), b.label(), b.label(), b.label()];
-  const info = b.reserve(structs.siginfo.size, 8);
-  const code = offsetBy(info, structs.siginfo.code);
-  const patience = b.words(0, PATIENCE);
-  const zero = b.words(0);
-  const continued = b.words(0);
-  const sharingAt: Place[] = [];
-  const sharerAt: Place[] = [];
-  const pidTo = (place: Place): void => {
-    sharerAt.push(b.argumentOf(b.copy(sharer, place), 0));
-  };
-
-  const again = b.here();
-  sharingAt.push(b.argumentOf(b.branchIfEqual(sharing, 0, left), 0));
-  const wait = b.syscall('futex', [sharing, FUTEX_WAIT, 1, patience, 0, 0], { onError: overdue });
-  sharingAt.push(b.argumentOf(wait, 0));
-  b.jump(again);
-
-  // A child that was stopped, by this thread perhaps, would have to be continued by it. And where
-  // one is killed while another thread forks, the kernel may fail to clear the word.
-  b.place(overdue);
-  pidTo(b.argumentOf(b.position + 1, 1));
-  const refused = b.label();
-  const options = WEXITED | WSTOPPED | WNOHANG | WNOWAIT;
-  b.syscall('waitid', [P_PID, 0, info, options, 0], { onError: refused });
-  b.branchIfEqual(code, 0, again);
-  b.branchIfEqual(code, CLD_STOPPED, stopped);
-  b.jump(gone);
-  b.place(refused);
-  b.branchIfEqual(b.wordOf(refused.index, WORD.failedWith), -ECHILD, gone);
-  b.jump(again);
-  b.place(gone);
-  sharingAt.push(b.wordOf(b.copy(zero, sharing), WORD.result));
-  b.jump(again);
-
-  // It goes on up to its exec, or a little further, and is then stopped as before.
-  b.place(stopped);
-  pidTo(continued);
-  pidTo(b.argumentOf(b.position + 1, 0));
-  b.syscall('kill', [0, SIGCONT]);
-  b.jump(again);
-  b.place(left);
-  b.branchIfEqual(continued, 0, settled);
-  b.copy(continued, b.argumentOf(b.position + 1, 0));
-  b.syscall('kill', [0, SIGSTOP]);
-  b.copy(zero, continued);
-  b.jump(settled);
-  return { sharing: sharingAt, sharer: sharerAt };
-}
-
-/** What runs at a thread's end: closes and frees what is still in flight. */
-export function endProgram(machine: Machine): EndProgram {
-  const { wordSize } = machine;
-  const b = new ProgramBuilder(wordSize);
-  const [settled, taken] = [b.label('settled'), b.label('taken')];
-  const slots = b.words(...Array.from({ length: SLOTS }, () => -1));
-  const memory = b.words(...Array.from({ length: MEMORY_SLOTS }, () => 0));
-  const sharing = b.reserve(SHARING_WORDS * wordSize);
-  const doubt = b.words(-1);
-  // No event is asked for: that there is no reader is always told.
-  const poll = b.bytes(Uint8Array.of(255, 255, 255, 255, 0, 0, 0, 0), 4);
-  const time = b.reserve(16, 8);
-  const count = b.words(0);
-  const slot = b.words(slots);
-
-  // A thread's memory goes with it, also from under a child.
-  emitSettle(b, machine, sharing, offsetBy(sharing, wordSize), settled);
-  b.place(settled);
-  b.syscall('ppoll', [poll, 1, time, 0, 0], { result: count });
-  b.branchIfEqual(count, 1, taken);
-  b.copy(doubt, b.argumentOf(b.position + 1, 0));
-  b.syscall('close', [0]);
-  b.place(taken);
-
-  const again = b.here('slots');
-  const done = b.label('memory');
-  b.copy(slot, b.argumentOf(b.position + 1, 0));
-  b.copy(0, b.argumentOf(b.position + 1, 0));
-  b.syscall('close', [0]);
-  b.add(wordSize, slot);
-  b.branchIfEqual(slot, memory, done);
-  b.jump(again);
-  b.place(done);
-  for (let i = 0; i < MEMORY_SLOTS; i++) {
-    b.copy({ ...memory, offset: memory.offset + i * wordSize }, b.argumentOf(b.position + 1, 0));
-    b.call('free', [0]);
-  }
-  b.halt();
-  return { program: b.build(), slots, memory, sharing, doubt };
 }

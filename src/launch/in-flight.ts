@@ -2,14 +2,8 @@ import { LaunchError } from '../errors.js';
 import { ENOMEM } from '../plan/constants.js';
 import { HEADER, HEADER_WORDS, INSTRUCTION_WORDS, type Place } from '../program/instruction.js';
 import { layoutOf, link, offsetOf } from '../program/link.js';
-import {
-  endProgram,
-  type InFlightProgram,
-  inFlightProgram,
-  MEMORY_SLOTS,
-  type Routine,
-  SLOTS,
-} from './in-flight-programs.js';
+import { endProgram, MEMORY_SLOTS, SLOTS } from './end-program.js';
+import { type InFlightProgram, inFlightProgram, type Routine } from './in-flight-programs.js';
 import type { Kernel } from './kernel.js';
 import { LoadedProgram } from './loaded-program.js';
 

@@ -2,9 +2,9 @@ import type { LaunchFailure } from '../errors.js';
 import { CLONE_PIDFD, SIGCHLD } from '../plan/constants.js';
 import type { Place, Program, StepName } from '../program/instruction.js';
 import { instructionAt } from '../program/link.js';
+import { cloneFlags } from './clone.js';
 import type { Kernel } from './kernel.js';
 import {
-  cloneFlags,
   type LaunchPlaces,
   type LaunchVariant,
   launchProgram,

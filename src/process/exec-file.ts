@@ -12,7 +12,8 @@ import {
   validateTimeout,
 } from '../validate.js';
 import type { ChildProcess, SpawnError } from './child-process.js';
-import { type SpawnOptions, spawn, timerDelay } from './spawn.js';
+import { timerDelay } from './ending.js';
+import { type SpawnOptions, spawn } from './spawn.js';
 
 /** Options of execFile(). */
 export interface ExecFileOptions

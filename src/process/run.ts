@@ -12,8 +12,9 @@ import {
   validateTimeout,
 } from '../validate.js';
 import type { ChildProcess, SpawnError } from './child-process.js';
+import { endAfter, timerDelay } from './ending.js';
 import type { ResourceUsage } from './exit.js';
-import { endAfter, SPAWN_OPTIONS, type SpawnOptions, spawn, timerDelay } from './spawn.js';
+import { SPAWN_OPTIONS, type SpawnOptions, spawn } from './spawn.js';
 
 /** Options of run(): those of spawn(), and how output is collected. */
 export interface RunOptions extends SpawnOptions {

@@ -1,5 +1,4 @@
 import { isUtf8 } from 'node:buffer';
-import * as events from 'node:events';
 import type { Stream } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { types } from 'node:util';
@@ -28,7 +27,8 @@ import {
   validateObject,
   validateTimeout,
 } from '../validate.js';
-import { afterSpawn, ChildProcess, start } from './child-process.js';
+import { ChildProcess, start } from './child-process.js';
+import { endAfter, endOnAbort } from './ending.js';
 import { type EnvironmentOption, environment, pairs } from './environment.js';
 import type { StartOptions } from './handle.js';
 
@@ -286,64 +286,4 @@ export function pathOf(value: unknown, name: string): string {
   }
   validateNoNul(value, name, 'string, Uint8Array, or URL');
   return value;
-}
-
-/** Sends a signal when the time is up; `late` is told if that reached the process. */
-export function endAfter(
-  child: ChildProcess,
-  timeout: number,
-  signal: number | undefined,
-  late: () => void = () => {},
-): void {
-  const timer = setTimeout(() => {
-    if (tryKill(child, signal)) late();
-  }, timerDelay(timeout));
-  child.once('exit', () => clearTimeout(timer));
-  child.once('error', () => {
-    if (child.pid === undefined) clearTimeout(timer);
-  });
-}
-
-/** Node's timers take 31 bits, and make one millisecond of anything longer. */
-export function timerDelay(milliseconds: number): number {
-  return Math.min(milliseconds, 0x7fffffff);
-}
-
-/** `begin` is for a process that was started, `cancel` for one that was not. */
-function endOnAbort(child: ChildProcess, signal: AbortSignal, kill: number | undefined) {
-  const abort = (): void => {
-    if (!tryKill(child, kill)) return;
-    // One that could not be started has an error of its own.
-    afterSpawn(child, () => child.emit('error', abortError(signal.reason)));
-  };
-  const listening = signal.aborted ? undefined : onAbort(signal, abort);
-  const cancel = (): void => listening?.[Symbol.dispose]();
-  const begin = (): void => {
-    if (listening === undefined) process.nextTick(abort);
-    else child.once('exit', cancel);
-  };
-  return { begin, cancel };
-}
-
-function onAbort(signal: AbortSignal, listener: () => void): Disposable {
-  // From Node 20.5 on: then nobody can keep the event from coming here.
-  const { addAbortListener } = events as { addAbortListener?: typeof onAbort };
-  if (addAbortListener) return addAbortListener(signal, listener);
-  signal.addEventListener('abort', listener, { once: true });
-  return { [Symbol.dispose]: () => signal.removeEventListener('abort', listener) };
-}
-
-function tryKill(child: ChildProcess, signal: number | undefined): boolean {
-  try {
-    return child.kill(signal as NodeJS.Signals | undefined);
-  } catch (error) {
-    child.emit('error', error);
-    return false;
-  }
-}
-
-/** The error that Node gives when a signal aborts something. */
-export function abortError(cause: unknown): Error {
-  const error = new Error('The operation was aborted', { cause });
-  return Object.assign(error, { code: 'ABORT_ERR', name: 'AbortError' });
 }

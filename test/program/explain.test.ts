@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { endProgram, inFlightProgram } from '../../src/launch/in-flight-programs.js';
+import { endProgram } from '../../src/launch/end-program.js';
+import { inFlightProgram } from '../../src/launch/in-flight-programs.js';
 import { launchProgram } from '../../src/launch/launch-program.js';
 import { MACHINES } from '../../src/machine/index.js';
 import { compile, type Site } from '../../src/plan/compile.js';
