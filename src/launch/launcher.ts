@@ -175,8 +175,8 @@ export class Launcher {
   #launch(request: ChosenRequest): Launched {
     const { way, wait, cgroup, env } = request;
     const inMemfd = way.image === 'memfd';
-    const isAsked = !wait && cgroup === undefined && (env !== 'inherit' || this.#arena.ownIsStill);
-    if (inMemfd && isAsked && this.#proved && this.#canShare !== false) {
+    const goesOn = !wait && cgroup === undefined && (env !== 'inherit' || this.#arena.ownIsStill);
+    if (inMemfd && goesOn && this.#proved && this.#canShare !== false) {
       try {
         const launched = this.#attempt(request, true);
         // Waits for this one, once.
