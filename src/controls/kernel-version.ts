@@ -7,7 +7,7 @@ export function needsLinux(version: `${number}.${number}`, what: string): void {
   throw new UnsupportedError(`${what} needs Linux ${version}, this is ${release()}`, what);
 }
 
-function isAtLeast(version: string): boolean {
+export function isAtLeast(version: `${number}.${number}`): boolean {
   const [major = 0, minor = 0] = version.split('.').map(Number);
   const [first = 0, second = 0] = release().split('.').map(Number.parseFloat);
   return first > major || (first === major && second >= minor);

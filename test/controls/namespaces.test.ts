@@ -97,7 +97,7 @@ describe('new namespaces', { skip }, () => {
 
     const offset = 5_000_000.25;
     const clocks = await inside('cat /proc/self/timens_offsets /proc/uptime', {
-      namespaces: { user: true, time: { monotonic: -0.5, boottime: offset } },
+      namespaces: { user: true, pid: true, time: { monotonic: -0.5, boottime: offset } },
     });
     const [monotonic, boottime, uptime] = clocks.split('\n').map((line) => line.split(/\s+/));
     assert.deepEqual(monotonic, ['monotonic', '-1', '500000000']);
@@ -315,11 +315,14 @@ describe('what cannot be had', { skip }, () => {
         step: 'chdir',
         path: '/none',
       });
-      assert.deepEqual(failure({ namespaces: { user: true, time: { boottime: -4e9 } } }), {
-        code: 'ERANGE',
-        step: 'time offsets',
-        path: '/proc/self/timens_offsets',
-      });
+      assert.deepEqual(
+        failure({ namespaces: { user: true, pid: true, time: { boottime: -4e9 } } }),
+        {
+          code: 'ERANGE',
+          step: 'time offsets',
+          path: '/proc/self/timens_offsets',
+        },
+      );
     } finally {
       closeSync(fd);
     }
@@ -390,9 +393,9 @@ test('what is wrong with namespaces is said before anything is started', () => {
     [{ uts: { hostname: 'x'.repeat(65) } }, 'ERR_OUT_OF_RANGE', /hostname/],
     [{ uts: { hostname: 'a\0b' } }, 'ERR_INVALID_ARG_VALUE', /null bytes/],
     [{ uts: { domainname: 5 } }, 'ERR_INVALID_ARG_TYPE', /domainname/],
-    [{ time: { boottime: '5' } }, 'ERR_INVALID_ARG_TYPE', /boottime/],
-    [{ time: { monotonic: Number.NaN } }, 'ERR_OUT_OF_RANGE', /monotonic/],
-    [{ time: { boottime: 5e9 } }, 'ERR_OUT_OF_RANGE', /boottime/],
+    [{ pid: true, time: { boottime: '5' } }, 'ERR_INVALID_ARG_TYPE', /boottime/],
+    [{ pid: true, time: { monotonic: Number.NaN } }, 'ERR_OUT_OF_RANGE', /monotonic/],
+    [{ pid: true, time: { boottime: 5e9 } }, 'ERR_OUT_OF_RANGE', /boottime/],
   ] as const) {
     assert.throws(
       () => launch({ path: '/bin/true', namespaces: namespaces as Namespaces }),

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync, readlinkSync } from 'node:fs';
 import { constants } from 'node:os';
+import { isAtLeast } from '../../../src/controls/kernel-version.js';
 import type { SpawnOptions } from '../../../src/index.js';
 import { noUserNamespaces } from '../isolated.js';
 import { type NamespaceFile, type Report, statusField } from './report.js';
@@ -244,7 +245,11 @@ export const SAMPLES: readonly Sample[] = [
     assert.equal(hostname, 'pair'),
   ),
   namespace('cgroup namespace', 'cgroup', { cgroup: true }),
-  namespace('time namespace', 'time', { time: { monotonic: 1000 } }),
+  // Before Linux 6.2 it takes a namespace of pids.
+  namespace('time namespace', 'time', {
+    ...(isAtLeast('6.2') ? {} : { pid: true }),
+    time: { monotonic: 1000 },
+  }),
   {
     name: 'root: tmpfs',
     options: ({ isRoot, inUserNamespace, folder }) =>
