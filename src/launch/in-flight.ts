@@ -6,6 +6,7 @@ import { endProgram, MEMORY_SLOTS, SLOTS } from './end-program.js';
 import { type InFlightProgram, inFlightProgram, type Routine } from './in-flight-programs.js';
 import type { Kernel } from './kernel.js';
 import { LoadedProgram } from './loaded-program.js';
+import { isDenied, openRestricted, type PipeHandle } from './restricted-pipe.js';
 
 /** Two descriptors, if `result` is not a negated error number. */
 export interface DescriptorPair {
@@ -100,14 +101,20 @@ export class InFlight {
    * Gives `fd` to a handle of Node's, which from then on closes it, also at the thread's end. What
    * the handle's open() gives: 0, or an error number, and then `fd` is closed.
    */
-  handOver(fd: number, handle: { open(fd: number): number }): number {
+  handOver(fd: number, handle: PipeHandle): number {
     this.#prepare(this.#ready.forget, this.slotOf(fd));
     const [run, buffer] = [this.#run, this.#buffer];
     // V8 stops a Worker where a JavaScript function begins or a loop goes round: neither is here.
     // In this order a stop in between would leave `fd` open; in the other it would be closed
     // twice, the second time perhaps as another's.
     run(buffer);
-    const result = handle.open(fd);
+    let result = 0;
+    try {
+      result = handle.open(fd);
+    } catch (error) {
+      if (!isDenied(error)) throw error;
+      openRestricted(handle, fd);
+    }
     this.landed(fd);
     if (result !== 0) this.kernel.call('close', fd);
     return result;

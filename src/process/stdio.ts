@@ -1,6 +1,7 @@
 import { LaunchError } from '../errors.js';
 import type { InFlight } from '../launch/in-flight.js';
 import type { Kernel } from '../launch/kernel.js';
+import type { PipeHandle } from '../launch/restricted-pipe.js';
 import {
   AF_UNIX,
   EBADF,
@@ -13,11 +14,6 @@ import {
   SOCK_STREAM,
 } from '../plan/constants.js';
 import type { Step } from '../plan/plan.js';
-
-/** Node's handle of a pipe: an end of ours goes into it. */
-interface PipeHandle {
-  open(fd: number): number;
-}
 
 /** One element of `stdio`, as Node's ChildProcess hands it to its process handle. */
 export type StdioEntry =

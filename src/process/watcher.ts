@@ -1,4 +1,4 @@
-import { Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { setImmediate, setTimeout } from 'node:timers';
 import { LaunchError } from '../errors.js';
 import { tableWord } from '../launch/binding.js';
@@ -6,6 +6,7 @@ import type { InFlight } from '../launch/in-flight.js';
 import type { Kernel } from '../launch/kernel.js';
 import type { WatchSet } from '../launch/launcher.js';
 import { LoadedProgram } from '../launch/loaded-program.js';
+import { socketOf } from '../launch/restricted-pipe.js';
 import { failureOf } from '../launch/start.js';
 import {
   EPOLL_CLOEXEC,
@@ -151,12 +152,12 @@ export class Watcher implements WatchSet {
   }
 
   #readFrom(fd: number): Socket {
-    const stream = new Socket({
-      fd,
+    const options = {
       readable: true,
       writable: false,
       onread: { buffer: Buffer.alloc(256), callback: () => this.#wake() },
-    } as ConstructorParameters<typeof Socket>[0]);
+    };
+    const stream = socketOf(fd, options as ConstructorParameters<typeof Socket>[0]);
     stream.resume();
     stream.unref();
     return stream;

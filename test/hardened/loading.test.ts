@@ -125,6 +125,38 @@ for (const { release, node, permission } of releases) {
       assert.deepEqual(doctor.missing, {});
     });
 
+    test('streams and channels work as with Node itself', () => {
+      const echo = 'process.on("message", (message) => process.send(message))';
+      const code = `
+        const own = await import('node:child_process');
+        const ours = await import('${new URL('../../src/index.js', import.meta.url).href}');
+        const use = async ({ spawn, fork }) => {
+          const first = spawn('cat', { stdio: ['pipe', 'pipe', 'ignore', 'pipe'] });
+          const second = spawn('wc', ['-c'], { stdio: [first.stdout, 'pipe', 2] });
+          first.stdin.end('x'.repeat(1 << 20));
+          const chunks = await second.stdout.toArray();
+          const seen = [Buffer.concat(chunks).toString(), first.stdio[3].constructor.name];
+          for (const serialization of ['json', 'advanced']) {
+            const child = fork('${join(folder, 'echo.cjs')}', [], { serialization });
+            for (const text of ['x', 'y'.repeat(1 << 20)]) {
+              child.send({ text });
+              const [message] = await new Promise((take) => child.once('message', (...all) => take(all)));
+              seen.push(message.text.length);
+            }
+            const ended = new Promise((take) => child.once('exit', (...all) => take(all)));
+            child.disconnect();
+            seen.push(await ended, child.connected);
+          }
+          return seen;
+        };
+        console.log(JSON.stringify([await use(own), await use(ours)]));`;
+      writeFileSync(join(folder, 'echo.cjs'), echo);
+      const { stdout } = within(given(...all), ['--input-type=module', '-e', code]);
+      const [own, ours] = JSON.parse(stdout);
+      assert.deepEqual(ours, own);
+      assert.equal(own[0].trim(), '1048576');
+    });
+
     test('files for images need no permission to write', () => {
       const noMemfd = { call: 'memfd_create', errno: constants.errno.EPERM };
       const { doctor, ...found } = observe({ ...given(...all), rules: [noMemfd] });
