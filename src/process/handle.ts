@@ -12,7 +12,7 @@ import { type Engine, engine } from './engine.js';
 import type { Exit } from './exit.js';
 import { findCandidates } from './lookup.js';
 import { spawnPlan } from './spawn-plan.js';
-import { closeAll, openStdio, type Stdio, type StdioEntry } from './stdio.js';
+import { closeAll, FEW_CHILDREN, openStdio, type Stdio, type StdioEntry } from './stdio.js';
 import { Supervision } from './supervision.js';
 
 /** What Node's ChildProcess hands to its process handle. */
@@ -134,7 +134,7 @@ export class ProcessHandle extends AsyncResource {
     const current = engine();
     let stdio: Stdio | undefined;
     try {
-      stdio = openStdio(current.inFlight, options.stdio);
+      stdio = openStdio(current.inFlight, options.stdio, current.watcher.size < FEW_CHILDREN);
       this.#launch(current, options, stdio);
       return 0;
     } catch (error) {

@@ -179,7 +179,7 @@ function start(
 ): Started {
   const { file, args: argv, executor } = options;
   const env = options.envPairs ?? 'inherit';
-  const { map, actions, theirs, ours } = openStdio(inFlight, entries);
+  const { map, actions, theirs, ours } = openStdio(inFlight, entries, false);
   let controls: AcquiredControls | undefined;
   try {
     const candidates = findCandidates(kernel, file, env, options);

@@ -7,6 +7,7 @@ import {
   EBADF,
   F_DUPFD_CLOEXEC,
   F_GETFL,
+  F_SETPIPE_SZ,
   O_CLOEXEC,
   O_NONBLOCK,
   O_RDWR,
@@ -44,11 +45,28 @@ export interface OurEnd {
 }
 
 /**
- * Opens the pipes that `stdio` asks for. Descriptors 0 to 2 get real pipes, which can be reopened
- * through /dev/stdin and /dev/stdout; the others, and channels, get a pair of sockets, which go in
- * both directions. All are in flight. Throws LaunchError, and leaves nothing open.
+ * Bytes that a pipe holds where there are few: twice of what it holds by itself, so that the child
+ * can write the one half while the other is read.
  */
-export function openStdio(inFlight: InFlight, entries: readonly StdioEntry[]): Stdio {
+const PIPE_SIZE = 0x20000;
+
+/**
+ * Children of a thread up to which pipes are made larger. A user may have 16384 pages in pipes, and
+ * beyond that gets tiny ones; these are a quarter of them: pipe(7).
+ */
+export const FEW_CHILDREN = 64;
+
+/**
+ * Opens the pipes that `stdio` asks for. Descriptors 0 to 2 get real pipes, which can be reopened
+ * through /dev/stdin and /dev/stdout, `large` ones if the kernel lets us; the others, and channels,
+ * get a pair of sockets, which go in both directions. All are in flight. Throws LaunchError, and
+ * leaves nothing open.
+ */
+export function openStdio(
+  inFlight: InFlight,
+  entries: readonly StdioEntry[],
+  large: boolean,
+): Stdio {
   const map = new Map<number, number>();
   const actions: Step[] = [];
   const theirs: number[] = [];
@@ -65,7 +83,9 @@ export function openStdio(inFlight: InFlight, entries: readonly StdioEntry[]): S
         case 'pipe':
         case 'overlapped': {
           const { handle, ipc } = entry;
-          const [our, their] = openPair(inFlight, fd, handle !== undefined && (fd > 2 || !!ipc));
+          const sockets = handle !== undefined && (fd > 2 || !!ipc);
+          const [our, their] = openPair(inFlight, fd, sockets);
+          if (large && !sockets) enlarge(inFlight.kernel, our);
           map.set(fd, their);
           theirs.push(their);
           ours.push({ fd: our, index: fd, handle });
@@ -114,6 +134,11 @@ function openPair(inFlight: InFlight, fd: number, sockets: boolean): [number, nu
   if (moved >= 0) return [moved, their];
   closeAll(inFlight, [their]);
   throw new LaunchError({ errno: -moved, syscall: 'fcntl', step: 'stdio', fd });
+}
+
+/** As far as this user may: it works with less as well. */
+function enlarge(kernel: Kernel, pipe: number): void {
+  kernel.call('fcntl', pipe, F_SETPIPE_SZ, PIPE_SIZE);
 }
 
 /**

@@ -107,6 +107,11 @@ export class Watcher implements WatchSet {
     );
   }
 
+  /** How many descriptors are watched. */
+  get size(): number {
+    return this.#handlers.size;
+  }
+
   /** Calls `handler` whenever `fd`, which is in the set, is readable. */
   handle(fd: number, handler: () => void): void {
     this.#handlers.set(fd, handler);

@@ -98,6 +98,7 @@ const TOLERATED: readonly Tolerance[] = [
   // The working directory by its name once more, after mounts.
   { at: 'child', syscall: 'chdir', how: 'goes on in /' },
   { at: 'pthread_create', syscall: 'clone3', errnos: ['ENOSYS'], how: 'libc takes clone' },
+  { at: 'process/stdio: enlarge', syscall: 'fcntl', how: 'keeps the size that pipes have' },
   { at: 'process/supervision: awaitOutcome', syscall: 'ppoll', how: 'waits in the event loop' },
   { at: 'process/supervision: #onOutcome', syscall: 'read', how: 'reads it later' },
   { at: 'process/watcher: #deliver', syscall: 'epoll_pwait', how: 'is woken again' },

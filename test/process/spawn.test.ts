@@ -18,7 +18,12 @@ import { after, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { ChildProcess, type SpawnOptions, spawn } from '../../src/index.js';
 import { EXECUTORS } from '../../src/launch/executor.js';
+import { engine } from '../../src/process/engine.js';
+import { FEW_CHILDREN } from '../../src/process/stdio.js';
 import { descriptorsOf, STOPS, signalsIn, statOf, stopped, until } from './observe.js';
+
+/** fcntl(2). */
+const F_GETPIPE_SZ = 1032;
 
 const folder = mkdtempSync(join(tmpdir(), 'safeexec-test-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -305,4 +310,19 @@ test('who listens for `spawn` hears of it before anything else happens', async (
   process.nextTick(() => events.push('next'));
   await once(child, 'close');
   assert.deepEqual(events, ['spawn', 'next', 'data']);
+});
+
+test('pipes are large while there are few children', async () => {
+  const sizeOf = ({ stdout }: ChildProcess): number => {
+    const { fd } = (stdout as unknown as { _handle: { fd: number } })._handle;
+    return engine().kernel.call('fcntl', fd, F_GETPIPE_SZ);
+  };
+  const children = Array.from({ length: FEW_CHILDREN + 1 }, () => spawn('cat'));
+  try {
+    assert.deepEqual(children.map(sizeOf), [...Array(FEW_CHILDREN).fill(0x20000), 0x10000]);
+  } finally {
+    const ends = children.map((child) => once(child, 'close'));
+    for (const { stdin } of children) stdin?.end();
+    await Promise.all(ends);
+  }
 });
