@@ -1,5 +1,5 @@
 import { type ImageTemplate, imageTemplate } from '../elf/image.js';
-import { followDescriptors, highestTarget, type Plan } from '../plan/plan.js';
+import { followDescriptors, highestTarget, imageOnly, type Plan } from '../plan/plan.js';
 import type { Program } from '../program/instruction.js';
 import type { Binding } from './binding.js';
 import { compilePlan } from './compiled-plan.js';
@@ -12,6 +12,8 @@ export interface StudiedPlan {
   readonly sources: readonly number[];
   /** The highest descriptor it names. */
   readonly highest: number;
+  /** Why `direct` cannot run it; undefined if it can. */
+  readonly imageOnly: string | undefined;
   readonly compiled: Map<string, PlacedPlan>;
 }
 
@@ -46,7 +48,12 @@ export class CompiledPlans {
     let studied = plan.key === undefined ? undefined : this.#studied.get(plan.key);
     if (studied !== undefined) return studied;
     const { sources } = followDescriptors(plan.steps, []);
-    studied = { sources: [...sources], highest: highestTarget(plan), compiled: new Map() };
+    studied = {
+      sources: [...sources],
+      highest: highestTarget(plan),
+      imageOnly: imageOnly(plan),
+      compiled: new Map(),
+    };
     if (plan.key !== undefined) {
       if (this.#studied.size >= KEPT) this.#studied.clear();
       this.#studied.set(plan.key, studied);

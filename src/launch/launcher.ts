@@ -1,6 +1,6 @@
 import { InternalError, LaunchError, type LaunchFailure, PlanError } from '../errors.js';
 import { EINTR, ENOSYS, EPERM, P_PIDFD, SIGKILL, WEXITED } from '../plan/constants.js';
-import { imageOnly, type Plan, type Step } from '../plan/plan.js';
+import type { Plan, Step } from '../plan/plan.js';
 import { HEADER, HEADER_WORDS } from '../program/instruction.js';
 import { instructionAt, link } from '../program/link.js';
 import { Arena } from './arena.js';
@@ -71,7 +71,11 @@ export class Launcher {
   readonly #watch: WatchSet;
   readonly #plans: CompiledPlans;
   readonly #memfdFlags: number;
-  readonly #starts = new Map<string, Start>();
+  readonly #starts: Readonly<Record<Carrier, (Start | undefined)[]>> = {
+    memfd: [],
+    file: [],
+    direct: [],
+  };
   readonly #report: LaunchReport | undefined;
   readonly #arena: Arena;
   /** Whether an image in a memfd was started, so that one can be expected to be. */
@@ -96,11 +100,12 @@ export class Launcher {
 
   /** Starts a process, or throws LaunchError or UnsupportedError and leaves nothing behind. */
   launch(request: LaunchRequest): Launched {
-    const choice = { executor: request.executor, imageOnly: imageOnly(request.plan) };
+    const studied = this.#plans.study(request.plan);
+    const choice = { executor: request.executor, imageOnly: studied.imageOnly };
     const refusals: Refusal[] = [];
     for (const way of this.#ways.choose(choice)) {
       try {
-        const launched = this.#patiently({ ...request, executor: way.executor, way });
+        const launched = this.#patiently({ request, studied, way });
         if (refusals.length > 0 && refusals.every(({ error }) => isRefusal(error))) {
           this.#ways.remember(way);
         }
@@ -144,10 +149,10 @@ export class Launcher {
   }
 
   /** With a new file each time, as long as another thread's child has it open for writing. */
-  #patiently(request: ChosenRequest): Launched {
+  #patiently(task: Task): Launched {
     for (let attempt = 1; ; attempt++) {
       try {
-        return this.#reported(request);
+        return this.#reported(task);
       } catch (error) {
         const busy = error instanceof LaunchError && isBusy(error);
         if (!busy || attempt === BUSY_ATTEMPTS) throw error;
@@ -155,11 +160,12 @@ export class Launcher {
     }
   }
 
-  #reported(request: ChosenRequest): Launched {
-    if (this.#report === undefined) return this.#launch(request);
+  #reported(task: Task): Launched {
+    if (this.#report === undefined) return this.#launch(task);
+    const request = { ...task.request, executor: task.way.executor };
     const started = performance.now();
     try {
-      const launched = this.#launch(request);
+      const launched = this.#launch(task);
       this.#report(request, launched.pid, performance.now() - started);
       return launched;
     } catch (error) {
@@ -172,13 +178,14 @@ export class Launcher {
    * The first launch by an image in a memfd takes until its exec, which tells whether that can be
    * done here. Those after it do not wait, unless they are asked to.
    */
-  #launch(request: ChosenRequest): Launched {
-    const { way, wait, cgroup, env } = request;
+  #launch(task: Task): Launched {
+    const { way } = task;
+    const { wait, cgroup, env } = task.request;
     const inMemfd = way.image === 'memfd';
     const goesOn = !wait && cgroup === undefined && (env !== 'inherit' || this.#arena.ownIsStill);
     if (inMemfd && goesOn && this.#proved && this.#canShare !== false) {
       try {
-        const launched = this.#attempt(request, true);
+        const launched = this.#attempt(task, true);
         // Waits for this one, once.
         this.#canShare ??= this.#inFlight.isToldOf(launched.pending?.fd ?? -1);
         return launched;
@@ -187,26 +194,25 @@ export class Launcher {
           error instanceof LaunchError && error.step === 'clone' && error.code === 'EINVAL';
         if (!unknown) throw error;
       }
-      const launched = this.#attempt(request, false);
+      const launched = this.#attempt(task, false);
       this.#canShare = false;
       return launched;
     }
-    const launched = this.#attempt(request, false);
+    const launched = this.#attempt(task, false);
     this.#proved ||= inMemfd;
     return launched;
   }
 
   /** `sharing`: goes on while the child still shares our memory. */
-  #attempt(request: ChosenRequest, sharing: boolean): Launched {
-    const { plan, wait, env } = request;
+  #attempt(task: Task, sharing: boolean): Launched {
+    const { plan, wait, env, argv } = task.request;
     // What the child may read later is copied: setting a variable would change, or free it.
     const own = sharing && env === 'inherit' ? this.#arena.measureOwn() : null;
-    checkArgumentSize(this.#kernel, request.argv, env, own, plan.exec.file);
-    const studied = this.#plans.study(plan);
-    const pipe = openErrorPipe(this.#inFlight, studied.highest, wait);
+    checkArgumentSize(this.#kernel, argv, env, own, plan.exec.file);
+    const pipe = openErrorPipe(this.#inFlight, task.studied.highest, wait);
     let prepared: Prepared;
     try {
-      prepared = this.#prepare(request, pipe, studied, sharing, own);
+      prepared = this.#prepare(task, pipe, sharing, own);
     } catch (error) {
       this.#inFlight.close(pipe.read);
       this.#inFlight.close(pipe.write);
@@ -221,15 +227,15 @@ export class Launcher {
 
   /** Makes all ready that the new process needs. */
   #prepare(
-    { plan, argv, env, executor, way, cgroup = -1 }: ChosenRequest,
+    { request, studied, way }: Task,
     pipe: ErrorPipe,
-    studied: StudiedPlan,
     sharing: boolean,
     own: EnvironmentSize | null,
   ): Prepared {
+    const { plan, argv, env, cgroup = -1 } = request;
     const { machine } = this.#kernel.binding;
     const { wordSize } = machine;
-    const compiled = this.#plans.compile(plan, studied, executor, pipe.write, argv.length);
+    const compiled = this.#plans.compile(plan, studied, way.executor, pipe.write, argv.length);
     const { program, size, image } = compiled;
     const given = image ? [...studied.sources, pipe.write] : studied.sources;
 
@@ -327,18 +333,24 @@ export class Launcher {
   }
 
   #start(carrier: Carrier, intoCgroup: boolean, shares: boolean): Start {
-    const key = `${carrier} ${intoCgroup} ${shares}`;
-    let start = this.#starts.get(key);
+    const starts = this.#starts[carrier];
+    const index = (intoCgroup ? 2 : 0) + (shares ? 1 : 0);
+    let start = starts[index];
     if (start === undefined) {
       const sharing = shares ? this.#inFlight.sharing : null;
       start = new Start(this.#kernel, { carrier, intoCgroup, sharing }, this.#watch);
-      this.#starts.set(key, start);
+      starts[index] = start;
     }
     return start;
   }
 }
 
-type ChosenRequest = LaunchRequest & { readonly executor: Executor; readonly way: Way };
+/** A request, and the way in which it is tried. */
+interface Task {
+  readonly request: LaunchRequest;
+  readonly studied: StudiedPlan;
+  readonly way: Way;
+}
 
 interface Prepared {
   readonly start: Start;
