@@ -62,6 +62,7 @@ export type {
 export type { Exit, ResourceUsage } from './process/exit.js';
 export type { ForkOptions } from './process/fork.js';
 export {
+  type ChildProcessByStdio,
   type ChildProcessWithoutNullStreams,
   exec,
   execFile,
@@ -69,6 +70,7 @@ export {
   execSync,
   fork,
   type SpawnOptionsWithoutStdio,
+  type SpawnOptionsWithStdioTuple,
   spawn,
   spawnSync,
 } from './process/forms.js';
