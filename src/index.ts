@@ -74,7 +74,8 @@ export {
   spawn,
   spawnSync,
 } from './process/forms.js';
-export { type LaunchedProcess, type LaunchOptions, launch } from './process/launch.js';
+export { type LaunchedProcess, launch } from './process/launch.js';
+export type { LaunchOptions } from './process/launch-options.js';
 export { RunError, type RunOptions, type RunResult, run } from './process/run.js';
 export type { SpawnOptions, StdioOption } from './process/spawn.js';
 export type {
