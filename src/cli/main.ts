@@ -34,7 +34,8 @@ async function main([name, ...rest]: readonly string[]): Promise<number> {
     throw new UsageError(`there is no ${noun} '${name}'`);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    process.stderr.write(`safeexec: ${error.message}\nTry 'safeexec help'.\n`);
+    const help = isSubcommand(name) && name !== 'help' ? `help ${name}` : 'help';
+    process.stderr.write(`safeexec: ${error.message}\nTry 'safeexec ${help}'.\n`);
     return MISUSED;
   }
 }
