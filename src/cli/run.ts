@@ -3,6 +3,7 @@ import { engine } from '../process/engine.js';
 import { spawn } from '../process/spawn.js';
 import { signalNumber } from '../validate.js';
 import { COMMAND_OPTIONS, type Command, readCommand, withControls } from './command.js';
+import { complain } from './complain.js';
 import { parseDuration } from './duration.js';
 import { HELP } from './help.js';
 import { forwardSignals, numberOfSignal } from './signals.js';
@@ -42,7 +43,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     const { message, step, code } = error as SpawnError;
     // An error that has no message of its own would say nothing at all.
     const where = step === undefined ? '' : ` (step: ${step})`;
-    process.stderr.write(`safeexec: ${message || code}${where}\n`);
+    complain(`${message || code}${where}`);
     return exitCodeFor(error as SpawnError);
   }
 }
@@ -95,7 +96,7 @@ async function runCommand(
     const ended = new Promise<number>((resolve, reject) => {
       child.on('error', (error: SpawnError) => {
         // A signal that must not be sent, to a set-user-ID program say: the command goes on.
-        if (error.syscall === 'kill') process.stderr.write(`safeexec: ${error.message}\n`);
+        if (error.syscall === 'kill') complain(error.message);
         else reject(error);
       });
       child.once('exit', (code, signal) => {

@@ -170,9 +170,14 @@ test('--debug writes one line about the launch', async () => {
 });
 
 test('without the binding: 125, and the reason', async () => {
-  const { code, stderr } = await cli(['run', 'true'], { node: NO_BINDING });
-  assert.equal(code, 125);
-  assert.match(stderr, /binding could not be loaded: no binding in this test/);
+  for (const flags of [[], ['--sandbox'], ['--landlock-path', 'none']]) {
+    const { code, stderr } = await cli(['run', ...flags, 'true'], { node: NO_BINDING });
+    assert.equal(code, 125);
+    assert.match(
+      stderr,
+      /^safeexec: the native binding could not be loaded: no binding in this test[^\n]*\n$/,
+    );
+  }
 });
 
 const FORWARDED: readonly NodeJS.Signals[] = [
