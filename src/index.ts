@@ -62,6 +62,7 @@ export type {
 export type { Exit, ResourceUsage } from './process/exit.js';
 export type { ForkOptions } from './process/fork.js';
 export {
+  type ChildProcessByStdio,
   type ChildProcessWithoutNullStreams,
   exec,
   execFile,
@@ -69,10 +70,12 @@ export {
   execSync,
   fork,
   type SpawnOptionsWithoutStdio,
+  type SpawnOptionsWithStdioTuple,
   spawn,
   spawnSync,
 } from './process/forms.js';
-export { type LaunchedProcess, type LaunchOptions, launch } from './process/launch.js';
+export { type LaunchedProcess, launch } from './process/launch.js';
+export type { LaunchOptions } from './process/launch-options.js';
 export { RunError, type RunOptions, type RunResult, run } from './process/run.js';
 export type { SpawnOptions, StdioOption } from './process/spawn.js';
 export type {

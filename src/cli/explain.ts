@@ -1,5 +1,6 @@
 import { accessSync, constants } from 'node:fs';
 import { prepareControls } from '../controls/index.js';
+import { assumeLandlock, LAST_LANDLOCK_ABI } from '../controls/landlock-abi.js';
 import { type ImageTemplate, imageTemplate } from '../elf/image.js';
 import { describe, errnoCode, UnsupportedError } from '../errors.js';
 import { bindingImage } from '../launch/binding-image.js';
@@ -44,7 +45,10 @@ const EPOLL = 0x7fff0001;
 const LIVE = 0x7fff0002;
 const ERROR_PIPE = 20;
 
-/** `safeexec explain`: prints what starting a command would do. Does not load the binding. */
+/**
+ * `safeexec explain`: prints what starting a command would do. Loads the binding only to ask the
+ * kernel for its Landlock, where that is used; without it, the newest is taken to be there.
+ */
 export async function explain(argv: readonly string[]): Promise<number> {
   const flags = withControls(OPTIONS);
   const { own, command: words } = splitCommand(argv, flags);
@@ -53,6 +57,7 @@ export async function explain(argv: readonly string[]): Promise<number> {
     process.stdout.write(HELP.explain);
     return 0;
   }
+  assumeLandlock({ abi: LAST_LANDLOCK_ABI });
   const command = readCommand(values, words);
   const machine = machineNamed(values.arch ?? process.arch);
   const explanation = explainCommand(command, machine);

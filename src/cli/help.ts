@@ -33,6 +33,8 @@ How long, and what is said:
   --timeout DURATION    time after which the command is sent the kill signal:
                         milliseconds, or with a unit as in 1.5s, 500ms, 2m, 1h; 0 is never
   --kill-signal SIGNAL  the signal of --timeout; default SIGTERM
+  --kill-after DURATION time after that at which it is sent SIGKILL, if it is still there;
+                        default never
   --debug               writes a line about the launch to stderr
 
 Exit code: that of the command, or

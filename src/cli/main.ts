@@ -1,10 +1,15 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
+import { LaunchError, UnsupportedError } from '../errors.js';
+import { complain } from './complain.js';
 import { HELP, isSubcommand, type Subcommand } from './help.js';
 import { UsageError } from './usage.js';
 
 /** The exit code of what was used in a wrong way. */
 const MISUSED = 2;
+
+/** That of what could not be done. */
+const FAILED = 125;
 
 /** Each is loaded when it is used: what only explains must not touch the binding. */
 const SUBCOMMANDS: Readonly<Record<Subcommand, (argv: readonly string[]) => Promise<number>>> = {
@@ -33,8 +38,13 @@ async function main([name, ...rest]: readonly string[]): Promise<number> {
     const noun = name.startsWith('-') ? 'option' : 'subcommand';
     throw new UsageError(`there is no ${noun} '${name}'`);
   } catch (error) {
+    if (error instanceof UnsupportedError || error instanceof LaunchError) {
+      complain(error.message);
+      return FAILED;
+    }
     if (!(error instanceof UsageError)) throw error;
-    process.stderr.write(`safeexec: ${error.message}\nTry 'safeexec help'.\n`);
+    const help = isSubcommand(name) && name !== 'help' ? `help ${name}` : 'help';
+    complain(`${error.message}\nTry 'safeexec ${help}'.`);
     return MISUSED;
   }
 }

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { SandboxInForce } from '../controls/sandbox.js';
-import { type LaunchedProcess, type LaunchOptions, launch } from '../process/launch.js';
+import { type LaunchedProcess, launch } from '../process/launch.js';
+import type { LaunchOptions } from '../process/launch-options.js';
 import type { Probe } from './probes.js';
 import { kernel, Missing, trialCommand } from './trial.js';
 

@@ -3,6 +3,7 @@ import { engine } from '../process/engine.js';
 import { spawn } from '../process/spawn.js';
 import { signalNumber } from '../validate.js';
 import { COMMAND_OPTIONS, type Command, readCommand, withControls } from './command.js';
+import { complain } from './complain.js';
 import { parseDuration } from './duration.js';
 import { HELP } from './help.js';
 import { forwardSignals, numberOfSignal } from './signals.js';
@@ -18,6 +19,7 @@ const OPTIONS = {
   ...COMMAND_OPTIONS,
   timeout: { type: 'string' },
   'kill-signal': { type: 'string' },
+  'kill-after': { type: 'string' },
   debug: { type: 'boolean' },
 } as const;
 
@@ -34,23 +36,45 @@ export async function run(argv: readonly string[]): Promise<number> {
     return 0;
   }
   const command = readCommand(values, words);
-  const timeout = values.timeout === undefined ? 0 : parseDuration(values.timeout);
-  const killSignal = readSignal(values['kill-signal'] ?? 'SIGTERM');
+  const limit = readLimit(values);
   try {
-    return await runCommand(command, timeout, killSignal, values.debug ?? false);
+    return await runCommand(command, limit, values.debug ?? false);
   } catch (error) {
     const { message, step, code } = error as SpawnError;
     // An error that has no message of its own would say nothing at all.
     const where = step === undefined ? '' : ` (step: ${step})`;
-    process.stderr.write(`safeexec: ${message || code}${where}\n`);
+    complain(`${message || code}${where}`);
     return exitCodeFor(error as SpawnError);
   }
 }
 
+/** How long a command may take, and what happens then; times in milliseconds, 0 is never. */
+interface TimeLimit {
+  readonly timeout: number;
+  readonly killSignal: number;
+  /** From then on until SIGKILL. */
+  readonly killAfter: number;
+}
+
+function readLimit(values: {
+  readonly timeout?: string | undefined;
+  readonly 'kill-signal'?: string | undefined;
+  readonly 'kill-after'?: string | undefined;
+}): TimeLimit {
+  const { timeout, 'kill-signal': signal, 'kill-after': after } = values;
+  if (timeout === undefined && after !== undefined) {
+    throw new UsageError('--kill-after goes with --timeout');
+  }
+  return {
+    timeout: parseDuration(timeout ?? '0'),
+    killSignal: readSignal(signal ?? 'SIGTERM'),
+    killAfter: parseDuration(after ?? '0'),
+  };
+}
+
 async function runCommand(
   { file, args, cwd, env, argv0, executor, controls }: Command,
-  timeout: number,
-  killSignal: number,
+  { timeout, killSignal, killAfter }: TimeLimit,
   debug: boolean,
 ): Promise<number> {
   // The listeners come first: a signal that arrives during the launch is for the child too.
@@ -72,7 +96,7 @@ async function runCommand(
     const ended = new Promise<number>((resolve, reject) => {
       child.on('error', (error: SpawnError) => {
         // A signal that must not be sent, to a set-user-ID program say: the command goes on.
-        if (error.syscall === 'kill') process.stderr.write(`safeexec: ${error.message}\n`);
+        if (error.syscall === 'kill') complain(error.message);
         else reject(error);
       });
       child.once('exit', (code, signal) => {
@@ -92,6 +116,7 @@ async function runCommand(
         child.kill(killSignal);
         // A stopped process takes no other signal than SIGKILL until it is continued.
         child.kill('SIGCONT');
+        if (killAfter > 0) timer = setTimeout(() => child.kill('SIGKILL'), killAfter);
       }, timeout);
     }
     const code = await ended;

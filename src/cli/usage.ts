@@ -15,7 +15,7 @@ export function parseOptions<T extends Options>(argv: readonly string[], options
   try {
     return parseArgs({ args: [...argv], options, strict: true, allowPositionals: false }).values;
   } catch (error) {
-    throw new UsageError(error instanceof Error ? firstSentence(error.message) : String(error));
+    throw new UsageError(error instanceof Error ? oneLine(error.message) : String(error));
   }
 }
 
@@ -31,7 +31,7 @@ export function splitCommand(
   return { own: argv.slice(0, end.index), command: argv.slice(from) };
 }
 
-/** Node adds advice on positional arguments, which is of no use here. */
-function firstSentence(message: string): string {
-  return message.split('\n')[0]?.replace(/(')\. To specify.*/, '$1') ?? message;
+/** Node's message, without its advice on positional arguments, which is of no use here. */
+function oneLine(message: string): string {
+  return message.replace(/(')\. To specify a positional.*/s, '$1').replaceAll('\n', ' ');
 }

@@ -1,4 +1,4 @@
-import { errnoCode } from '../errors.js';
+import { errnoCode, UnsupportedError } from '../errors.js';
 import { binding } from '../launch/binding.js';
 import { Kernel } from '../launch/kernel.js';
 import * as kernelConstants from '../plan/constants.js';
@@ -70,9 +70,22 @@ export interface LandlockSupport {
 
 let support: LandlockSupport | undefined;
 
+let assumed: LandlockSupport | undefined;
+
+/** What to go by where the kernel cannot be asked: for who only shows what a launch would be. */
+export function assumeLandlock(otherwise: LandlockSupport): void {
+  assumed = otherwise;
+}
+
 /** Asks the kernel, once. Throws UnsupportedError where the engine cannot work at all. */
 export function landlockSupport(): LandlockSupport {
-  support ??= askKernel(new Kernel(binding()));
+  if (support !== undefined) return support;
+  try {
+    support = askKernel(new Kernel(binding()));
+  } catch (error) {
+    if (assumed === undefined || !(error instanceof UnsupportedError)) throw error;
+    support = assumed;
+  }
   return support;
 }
 

@@ -1,4 +1,4 @@
-import { invalidArgType, invalidArgValue } from '../errors.js';
+import { invalidArgType, invalidArgValue, UnsupportedError } from '../errors.js';
 import { binding } from '../launch/binding.js';
 import { Kernel } from '../launch/kernel.js';
 import type { Step } from '../plan/plan.js';
@@ -112,9 +112,15 @@ function amount(limit: Limit): number {
 
 let kernel: Kernel | undefined;
 
-/** This process's hard limit of a resource; Infinity for none. */
+/** This process's hard limit of a resource; Infinity for none, and where it cannot be asked for. */
 export function hardLimit(resource: Resource): number {
-  kernel ??= new Kernel(binding());
+  try {
+    kernel ??= new Kernel(binding());
+  } catch (error) {
+    // Then nothing can be started; but it can be shown what would be.
+    if (!(error instanceof UnsupportedError)) throw error;
+    return Infinity;
+  }
   const { scratch, scratchAddress } = kernel;
   const result = kernel.call('prlimit64', 0, RESOURCES[resource], 0, scratchAddress);
   if (result < 0) return Infinity;

@@ -1,5 +1,5 @@
 import { LaunchError } from '../errors.js';
-import { F_DUPFD_CLOEXEC, O_CLOEXEC, O_NONBLOCK } from '../plan/constants.js';
+import { EINVAL, F_DUPFD_CLOEXEC, O_CLOEXEC, O_NONBLOCK } from '../plan/constants.js';
 import type { InFlight } from './in-flight.js';
 
 /**
@@ -24,7 +24,9 @@ export function openErrorPipe(inFlight: InFlight, highest: number, wait: boolean
   inFlight.close(write);
   if (moved < 0) {
     inFlight.close(read);
-    throw new LaunchError({ errno: -moved, syscall: 'fcntl', step: 'error pipe' });
+    // EINVAL: there is no number above that one. RLIMIT_NOFILE is the limit, and excludes it or the next.
+    const fd = moved === -EINVAL ? highest : undefined;
+    throw new LaunchError({ errno: -moved, syscall: 'fcntl', step: 'error pipe', fd });
   }
   return { read, write: moved };
 }

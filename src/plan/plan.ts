@@ -44,7 +44,7 @@ export function imageOnly({
   return steps.map((step) => kindOf(step).imageOnly).find((reason) => reason !== undefined);
 }
 
-/** Highest descriptor that a plan's steps name as one of the child's, or -1. */
+/** Highest descriptor that a plan's steps use, or -1: the error pipe has to be above it. */
 export function highestTarget({ steps }: Plan): number {
   let highest = -1;
   for (const step of steps) {

@@ -5,7 +5,7 @@ import type { Readable, Writable } from 'node:stream';
 import type { Cgroup } from '../controls/cgroup-group.js';
 import type { SandboxInForce } from '../controls/sandbox.js';
 import { errnoCode, type LaunchFailure } from '../errors.js';
-import { SIGKILL } from '../plan/constants.js';
+import { SIGCONT, SIGKILL } from '../plan/constants.js';
 import type { Exit, ResourceUsage } from './exit.js';
 import { ProcessHandle, type StartOptions } from './handle.js';
 
@@ -85,15 +85,25 @@ export class ChildProcess extends EventEmitter {
     return super.emit(event, ...args);
   }
 
-  /** Ends the process with SIGTERM, unless it was sent a signal, and waits for its end. */
+  /**
+   * Waits until the process has ended, also one that is stopped, and before that sends it SIGTERM,
+   * unless it was sent SIGTERM, SIGINT, SIGQUIT, SIGABRT or SIGKILL. One that ignores these is
+   * waited for.
+   */
   async [Symbol.asyncDispose](): Promise<void> {
     const child = this as unknown as NodeChildProcess & Internals;
-    if (child._handle === null || child.pid === undefined) return;
+    const { _handle: handle } = child;
+    if (handle === null || child.pid === undefined) return;
     const ended = new Promise<void>((resolve) => {
       child.once('exit', () => resolve());
-      child.once('error', () => resolve());
+      // An aborted signal is an error too, and the process is still there.
+      child.on('error', () => {
+        if (child._handle === null) resolve();
+      });
     });
-    if (!child.killed) child.kill();
+    if (!handle.wasAskedToEnd) child.kill();
+    // A stopped process takes no other signal than SIGKILL until it is continued.
+    handle.kill(SIGCONT);
     await ended;
   }
 

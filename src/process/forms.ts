@@ -3,7 +3,7 @@ import type { Readable, Writable } from 'node:stream';
 import type { ChildProcess } from './child-process.js';
 import { execFile as execFileHere, exec as execHere } from './exec-file.js';
 import { fork as forkHere } from './fork.js';
-import { type SpawnOptions, spawn as spawnHere } from './spawn.js';
+import { type SpawnOptions, type StdioOption, spawn as spawnHere } from './spawn.js';
 import {
   execFileSync as execFileSyncHere,
   execSync as execSyncHere,
@@ -16,17 +16,60 @@ import {
  * ours behind them.
  */
 
-/** A child all of whose standard streams are pipes. */
-export interface ChildProcessWithoutNullStreams extends ChildProcess {
-  stdin: Writable;
-  stdout: Readable;
-  stderr: Readable;
+/** A child of which it is known which of its standard streams are pipes: the others are null. */
+export interface ChildProcessByStdio<
+  Stdin extends Writable | null,
+  Stdout extends Readable | null,
+  Stderr extends Readable | null,
+> extends ChildProcess {
+  stdin: Stdin;
+  stdout: Stdout;
+  stderr: Stderr;
+  readonly stdio: [
+    Stdin,
+    Stdout,
+    Stderr,
+    Readable | Writable | null | undefined,
+    Readable | Writable | null | undefined,
+  ];
 }
+
+/** A child all of whose standard streams are pipes. */
+export interface ChildProcessWithoutNullStreams
+  extends ChildProcessByStdio<Writable, Readable, Readable> {}
 
 /** Options of a spawn whose standard streams are pipes: what they are unless it is said. */
 export interface SpawnOptionsWithoutStdio extends SpawnOptions {
   stdio?: 'pipe' | readonly ('pipe' | null | undefined)[] | undefined;
 }
+
+/** Options of a spawn whose standard streams are listed one by one. */
+export interface SpawnOptionsWithStdioTuple<
+  Stdin extends StdioOption,
+  Stdout extends StdioOption,
+  Stderr extends StdioOption,
+> extends SpawnOptions {
+  stdio: readonly [Stdin, Stdout, Stderr, ...StdioOption[]];
+}
+
+/** The stream that a child has for an element of `stdio`. */
+export type StreamFor<Element extends StdioOption, Stream> = Element extends
+  | 'pipe'
+  | 'overlapped'
+  | null
+  | undefined
+  ? Stream
+  : null;
+
+type ChildFor<
+  Stdin extends StdioOption,
+  Stdout extends StdioOption,
+  Stderr extends StdioOption,
+> = ChildProcessByStdio<
+  StreamFor<Stdin, Writable>,
+  StreamFor<Stdout, Readable>,
+  StreamFor<Stderr, Readable>
+>;
 
 export interface Spawn {
   (file: string, options?: SpawnOptionsWithoutStdio): ChildProcessWithoutNullStreams;
@@ -35,6 +78,15 @@ export interface Spawn {
     args?: readonly string[] | null,
     options?: SpawnOptionsWithoutStdio,
   ): ChildProcessWithoutNullStreams;
+  <Stdin extends StdioOption, Stdout extends StdioOption, Stderr extends StdioOption>(
+    file: string,
+    options: SpawnOptionsWithStdioTuple<Stdin, Stdout, Stderr>,
+  ): ChildFor<Stdin, Stdout, Stderr>;
+  <Stdin extends StdioOption, Stdout extends StdioOption, Stderr extends StdioOption>(
+    file: string,
+    args: readonly string[] | null | undefined,
+    options: SpawnOptionsWithStdioTuple<Stdin, Stdout, Stderr>,
+  ): ChildFor<Stdin, Stdout, Stderr>;
   (file: string, options: SpawnOptions): ChildProcess;
   (file: string, args: readonly string[] | null | undefined, options: SpawnOptions): ChildProcess;
 }

@@ -1,4 +1,5 @@
 import { AsyncResource } from 'node:async_hooks';
+import { constants } from 'node:os';
 import type { Cgroup } from '../controls/cgroup-group.js';
 import { acquireControls, type Controls } from '../controls/index.js';
 import type { SandboxInForce } from '../controls/sandbox.js';
@@ -84,6 +85,13 @@ export interface StartOptions extends Omit<HandleOptions, 'stdio'>, OwnOptions {
   readonly windowsVerbatimArguments?: boolean | undefined;
 }
 
+/** Signals that ask for an end, and do not stand for something else in many programs. */
+const ENDING_SIGNALS: ReadonlySet<number> = new Set(
+  (['SIGINT', 'SIGQUIT', 'SIGABRT', 'SIGKILL', 'SIGTERM'] as const).map(
+    (name) => constants.signals[name],
+  ),
+);
+
 /** Errors that Node's ChildProcess reports by an event; it throws others. */
 const REPORTED: ReadonlySet<string> = new Set(['EACCES', 'EAGAIN', 'EMFILE', 'ENFILE', 'ENOENT']);
 
@@ -114,6 +122,8 @@ export class ProcessHandle extends AsyncResource {
   sandbox: SandboxInForce | null = null;
   /** Whether the options come from our own spawn(), and not from a caller of Node's method. */
   checked = false;
+  /** Whether it was sent a signal that is there to end it. */
+  wasAskedToEnd = false;
   /** What Node does not hand over. */
   own: OwnOptions = {};
   readonly #events: HandleEvents;
@@ -209,7 +219,10 @@ export class ProcessHandle extends AsyncResource {
   }
 
   kill(signal: number): number {
-    return this.#supervision === null ? -ESRCH : this.#supervision.kill(signal);
+    if (this.#supervision === null) return -ESRCH;
+    const result = this.#supervision.kill(signal);
+    if (result === 0 && ENDING_SIGNALS.has(signal)) this.wasAskedToEnd = true;
+    return result;
   }
 
   ref(): void {

@@ -1,88 +1,20 @@
 import type { Cgroup } from '../controls/cgroup-group.js';
-import { MAX_ID } from '../controls/credentials.js';
-import {
-  type AcquiredControls,
-  acquireControls,
-  CONTROL_NAMES,
-  type ControlOptions,
-  prepareControls,
-} from '../controls/index.js';
+import { type AcquiredControls, acquireControls, prepareControls } from '../controls/index.js';
 import type { SandboxInForce } from '../controls/sandbox.js';
 import { inOrder } from '../controls/stages.js';
-import { invalidArgType, invalidArgValue, LaunchError } from '../errors.js';
-import { EXECUTORS, type Executor } from '../launch/executor.js';
+import { errnoCode, LaunchError } from '../errors.js';
 import type { Kernel } from '../launch/kernel.js';
 import type { Launched } from '../launch/launcher.js';
-import {
-  EBADF,
-  ENAMETOOLONG,
-  F_GETFD,
-  FD_CLOEXEC,
-  PATH_MAX,
-  SIG_BLOCK,
-} from '../plan/constants.js';
-import { type FileAction, followDescriptors, type SignalSet, type Step } from '../plan/plan.js';
-import {
-  listOf,
-  ownOptions,
-  signalNumber,
-  validateArray,
-  validateBoolean,
-  validateCString,
-  validateDescriptor,
-  validateInteger,
-  validateObject,
-  validateOptionNames,
-} from '../validate.js';
+import { EBADF, ESRCH, F_GETFD, FD_CLOEXEC, SIG_BLOCK } from '../plan/constants.js';
+import { followDescriptors, type SignalSet, type Step } from '../plan/plan.js';
+import { signalNumber, validateObject } from '../validate.js';
 import { engine } from './engine.js';
-import { type EnvironmentOption, environment, searchPath } from './environment.js';
+import { environment, searchPath } from './environment.js';
 import type { Exit } from './exit.js';
+import { checkedOptions, type LaunchOptions } from './launch-options.js';
 import { candidatesFor } from './lookup.js';
 import { checkExecutor } from './spawn.js';
 import { Supervision } from './supervision.js';
-
-/** Options of launch(). */
-export interface LaunchOptions extends ControlOptions {
-  /** The program: a path, or with `search` a name that is looked up in the child's PATH. */
-  readonly path: string;
-  /** argv, with argv[0]; at least one string. Default: [path]. */
-  readonly argv?: readonly string[] | undefined;
-  /** Environment. Default: this process's. */
-  readonly env?: EnvironmentOption | null | undefined;
-  /** Looks `path` up in PATH, and has /bin/sh run what the kernel cannot: execvp(3). Default false. */
-  readonly search?: boolean | undefined;
-  /**
-   * What happens to descriptors and directories, in this order. Paths are those of this process's
-   * root, whatever the child's root is.
-   */
-  readonly actions?: readonly FileAction[] | undefined;
-  /**
-   * The working directory, at last: in the child's root, and if it is relative, from where
-   * `actions` and `root` have led. Default: there.
-   */
-  readonly cwd?: string | undefined;
-  /**
-   * Closes what was not given to the child: all but 0 to 2 and what `actions` open. Default true.
-   * With false the child has, as after posix_spawn(3), also every other descriptor that is not
-   * close-on-exec.
-   */
-  readonly closeOthers?: boolean | undefined;
-  /** What runs the plan. Default `image`, and `direct` where memory must not be executed. */
-  readonly executor?: Executor | undefined;
-}
-
-/** Names of launch()'s options. */
-export const LAUNCH_OPTIONS: readonly (keyof LaunchOptions)[] = [
-  'path',
-  'argv',
-  'env',
-  'search',
-  'actions',
-  'cwd',
-  'closeOthers',
-  'executor',
-  ...CONTROL_NAMES,
-];
 
 /** A process that launch() started. It is reaped when it ends, whether or not that is awaited. */
 export interface LaunchedProcess {
@@ -95,10 +27,15 @@ export interface LaunchedProcess {
   readonly sandbox: SandboxInForce | null;
   /** Settles when the process has ended. `null` if somebody else reaped it. */
   readonly exited: Promise<Exit | null>;
-  /** Sends a signal, default SIGTERM. false if the process has ended. */
+  /**
+   * Sends a signal, default SIGTERM; 0 only asks whether that could be done. false if the process has
+   * ended. Throws an error with Node's fields if the kernel refuses it, as EPERM for a process that has
+   * changed its user: pidfd_send_signal(2).
+   */
   kill(signal?: NodeJS.Signals | number): boolean;
   /** Keeps the event loop alive until the process ends; that is so from the start. */
   ref(): void;
+  /** Lets the event loop end before the process does. It goes on then, and `exited` stays pending. */
   unref(): void;
 }
 
@@ -109,7 +46,7 @@ export interface LaunchedProcess {
  */
 export function launch(options: LaunchOptions): LaunchedProcess {
   validateObject(options, 'options');
-  return launchChecked(checked(ownOptions(options)));
+  return launchChecked(checkedOptions(options));
 }
 
 function launchChecked(options: LaunchOptions): LaunchedProcess {
@@ -160,10 +97,18 @@ function launchChecked(options: LaunchOptions): LaunchedProcess {
     cgroup: controls?.group ?? null,
     sandbox: controls?.sandbox ?? null,
     exited,
-    kill: (signal = 'SIGTERM') => supervision.kill(signal === 0 ? 0 : signalNumber(signal)) === 0,
+    kill: (signal = 'SIGTERM') => kill(supervision, signal === 0 ? 0 : signalNumber(signal)),
     ref: () => supervision.ref(),
     unref: () => supervision.unref(),
   };
+}
+
+function kill(supervision: Supervision, signal: number): boolean {
+  const result = supervision.kill(signal);
+  if (result === 0) return true;
+  if (supervision.pidfd < 0 || result === -ESRCH) return false;
+  const code = errnoCode(-result);
+  throw Object.assign(new Error(`kill ${code}`), { errno: result, code, syscall: 'kill' });
 }
 
 /** The steps: those of one stage in the order of posix_spawn(3), then those of controls. */
@@ -227,99 +172,4 @@ function currentMask(kernel: Kernel): SignalSet {
     throw new LaunchError({ errno: -result, syscall: 'rt_sigprocmask', step: 'signalMask' });
   }
   return [memory.int32(scratchAt) >>> 0, memory.int32(scratchAt + 4) >>> 0];
-}
-
-function validate(options: LaunchOptions): void {
-  validateOptionNames(options, LAUNCH_OPTIONS);
-  const { path, argv, actions, cwd, executor } = options;
-  validatePath(path, 'options.path', 'exec');
-  if (path === '') throw invalidArgValue('options.path', path, 'cannot be empty');
-  if (cwd !== undefined) validatePath(cwd, 'options.cwd', 'chdir');
-  if (argv !== undefined) {
-    if (argv.length === 0) throw invalidArgValue('options.argv', argv, 'needs at least argv[0]');
-    argv.forEach((argument, i) => {
-      validateCString(argument, `options.argv[${i}]`);
-    });
-  }
-  for (const name of ['search', 'closeOthers'] as const) {
-    if (options[name] !== undefined) validateBoolean(options[name], `options.${name}`);
-  }
-  if (options.env != null) {
-    validateObject(options.env, 'options.env');
-    // Each element would be a variable.
-    if (ArrayBuffer.isView(options.env)) {
-      throw invalidArgType('options.env', 'of type object', options.env);
-    }
-  }
-  // spawn() takes negative ones too, as Node's does.
-  for (const name of ['uid', 'gid'] as const) {
-    if (options[name] !== undefined) validateInteger(options[name], `options.${name}`, 0, MAX_ID);
-  }
-  if (executor !== undefined && !EXECUTORS.includes(executor)) {
-    throw invalidArgValue('options.executor', executor, `must be one of: ${EXECUTORS.join(', ')}`);
-  }
-  actions?.forEach((action, i) => {
-    validateAction(action, `options.actions[${i}]`);
-  });
-}
-
-/** Options that are checked, in lists and records that are nobody else's. */
-function checked(given: LaunchOptions): LaunchOptions {
-  const argv = given.argv === undefined ? undefined : listOf(given.argv, 'options.argv');
-  const list = given.actions === undefined ? undefined : listOf(given.actions, 'options.actions');
-  const actions = list?.map((action, i) => {
-    validateObject(action, `options.actions[${i}]`);
-    const own = ownOptions(action as Record<string, unknown>);
-    if (own.fds !== undefined) own.fds = listOf(own.fds, `options.actions[${i}].fds`);
-    return own;
-  });
-  const options = ownOptions({ ...given, argv, actions } as LaunchOptions);
-  validate(options);
-  return options;
-}
-
-/** Fields of each file action besides its type; a question mark for those that may be missing. */
-const ACTION_FIELDS: Readonly<Record<FileAction['type'], readonly string[]>> = {
-  open: ['fd', 'path', 'flags?', 'mode?'],
-  close: ['fd'],
-  dup2: ['from', 'to'],
-  chdir: ['path'],
-  fchdir: ['fd'],
-  closeFrom: ['fd'],
-  closeAllBut: ['fds'],
-  tcsetpgrp: ['fd'],
-};
-
-/** A path that can be one: the kernel would say the same of it, but it would have to get there. */
-function validatePath(path: unknown, name: string, step: string): void {
-  validateCString(path, name);
-  if (path.length >= PATH_MAX) {
-    const syscall = { open: 'openat', exec: 'execve' }[step] ?? step;
-    throw new LaunchError({ errno: ENAMETOOLONG, syscall, step, path });
-  }
-}
-
-function validateAction(action: unknown, name: string): asserts action is FileAction {
-  validateObject(action, name);
-  const record = action as Record<string, unknown>;
-  const { type } = record;
-  if (typeof type !== 'string' || !Object.hasOwn(ACTION_FIELDS, type)) {
-    const known = Object.keys(ACTION_FIELDS).join(', ');
-    throw invalidArgValue(`${name}.type`, type, `must be one of: ${known}`);
-  }
-  const fields = ACTION_FIELDS[type as FileAction['type']];
-  const plain = fields.map((field) => field.replace('?', ''));
-  validateOptionNames(record, ['type', ...plain]);
-  for (const [i, field] of plain.entries()) {
-    const value = record[field];
-    const where = `${name}.${field}`;
-    if (value === undefined && fields[i] !== field) continue;
-    if (field === 'path') validatePath(value, where, type);
-    else if (field === 'fds') {
-      validateArray(value, where);
-      for (const [n, fd] of value.entries()) validateDescriptor(fd, `${where}[${n}]`);
-    } else if (field === 'flags' || field === 'mode') validateInteger(value, where, 0, 0x7fffffff);
-    else if (value === undefined) throw invalidArgType(where, 'of type number', value);
-    else validateDescriptor(value, where);
-  }
 }

@@ -135,6 +135,10 @@ export function run(
   args?: readonly string[],
   options?: RunOptions,
 ): Promise<RunResult<string>>;
+export function run(
+  file: string,
+  options: RunOptions & { encoding: 'buffer' },
+): Promise<RunResult<Buffer>>;
 export function run(file: string, options?: RunOptions): Promise<RunResult<string>>;
 export async function run(
   file: string,

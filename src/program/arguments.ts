@@ -1,5 +1,14 @@
 import * as kernelConstants from '../plan/constants.js';
 import type { Operand } from './instruction.js';
+import {
+  flagsText,
+  named,
+  sigactionText,
+  signalSetText,
+  signalText,
+  stringText,
+  wordsText,
+} from './value-text.js';
 
 /**
  * How the arguments of system calls are written in listings: by the names of the kernel's
@@ -18,87 +27,14 @@ export interface ArgumentKind {
   readonly size?: number;
 }
 
-/** Names of the constants that begin with `prefix`, by value. */
-function named(prefix: string, but?: RegExp): ReadonlyMap<number, string> {
-  const names = new Map<number, string>();
-  for (const [name, value] of Object.entries<unknown>(kernelConstants)) {
-    if (!name.startsWith(prefix) || but?.test(name)) continue;
-    if (typeof value === 'number') names.set(value, name);
-  }
-  return names;
-}
-
 /** Exactly one of the names. */
 function choice(names: ReadonlyMap<number, string>): ArgumentKind {
   return { number: (value) => names.get(value) ?? null };
 }
 
-/** Any number of the names, and what is left as a number. */
-function flagsText(value: number, names: ReadonlyMap<number, string>, zero = '0'): string {
-  const parts: string[] = [];
-  let rest = value;
-  for (const [bits, name] of names) {
-    if (bits === 0 || (rest & bits) !== bits) continue;
-    parts.push(name);
-    rest &= ~bits;
-  }
-  if (rest !== 0) parts.push(`0x${(rest >>> 0).toString(16)}`);
-  return parts.length === 0 ? zero : parts.join('|');
-}
-
+/** Any number of them. */
 function flags(names: ReadonlyMap<number, string>): ArgumentKind {
   return { number: (value) => flagsText(value, names) };
-}
-
-const ERRORS = named('E', /^EPOLL/);
-
-/** `-ENOENT` for -2. -1 is as often no descriptor or no process, and not named. */
-export function errorText(value: number): string | null {
-  const name = value < -1 ? ERRORS.get(-value) : undefined;
-  return name === undefined ? null : `-${name}`;
-}
-
-/** Signals 1 to 31, which have the same numbers on every machine here; signal(7). */
-const SIGNALS = (
-  'HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT ' +
-  'CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS'
-).split(' ');
-
-function signalText(signal: number): string {
-  return SIGNALS[signal - 1] ?? `RT_${signal}`;
-}
-
-/** `[INT TERM]`, or `~[KILL]` for all but one. */
-function signalSetText(data: DataView): string | null {
-  if (data.byteLength < 8) return null;
-  const bits = data.getBigUint64(0, true);
-  const has = (signal: number): boolean => ((bits >> BigInt(signal - 1)) & 1n) === 1n;
-  const all = Array.from({ length: kernelConstants.SIGNAL_LIMIT }, (_, i) => i + 1);
-  const inside = all.filter(has);
-  const outside = all.filter((signal) => !has(signal));
-  return inside.length <= outside.length
-    ? `[${inside.map(signalText).join(' ')}]`
-    : `~[${outside.map(signalText).join(' ')}]`;
-}
-
-/** The handler, which is the first word of the kernel's struct sigaction. */
-function sigactionText(data: DataView, wordSize: 4 | 8): string | null {
-  if (data.byteLength < wordSize) return null;
-  const handler = wordSize === 8 ? data.getBigUint64(0, true) : BigInt(data.getUint32(0, true));
-  if (handler === 0n) return '{SIG_DFL}';
-  return handler === BigInt(kernelConstants.SIG_IGN) ? '{SIG_IGN}' : null;
-}
-
-/** A string that ends with NUL, in quotes; null if there is none. */
-export function stringText(data: DataView): string | null {
-  const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-  const end = bytes.indexOf(0);
-  if (end < 0) return null;
-  try {
-    return JSON.stringify(new TextDecoder('utf-8', { fatal: true }).decode(bytes.subarray(0, end)));
-  } catch {
-    return null;
-  }
 }
 
 /** Those flags of open(2) that have the same value on every machine here. */
@@ -287,11 +223,6 @@ const ruleAttr: ArgumentKind = {
       : `{${flagsText(access, landlockFiles)}}`;
   },
 };
-function wordsText(data: DataView, at: number, count: number): string {
-  const words = Array.from({ length: count }, (_, i) => data.getBigUint64(at + 8 * i, true));
-  return `{${words.map((word) => (word === 0xffff_ffff_ffff_ffffn ? '~0' : word)).join(', ')}}`;
-}
-
 function openFlagsText(value: number): string {
   return flagsText(value, OPEN_FLAGS, '') === ''
     ? 'O_RDONLY'

@@ -1,4 +1,4 @@
-import { type ArgumentKind, errorText, SYSCALL_ARGUMENTS, stringText } from './arguments.js';
+import { type ArgumentKind, SYSCALL_ARGUMENTS } from './arguments.js';
 import {
   INSTRUCTION_WORDS,
   type Instruction,
@@ -10,6 +10,7 @@ import {
   type StepName,
   WORD,
 } from './instruction.js';
+import { errorText, stringText } from './value-text.js';
 
 /**
  * The textual form of programs, one line an instruction, in the manner of strace(1):

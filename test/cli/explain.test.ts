@@ -3,9 +3,9 @@ import { describe, test } from 'node:test';
 import { imageTemplate } from '../../src/elf/image.js';
 import { MACHINES } from '../../src/machine/index.js';
 import type { ExplainedInstruction } from '../../src/program/explain.js';
-import { cli, NO_BINDING } from './cli.js';
+import { cli, NO_BINDING, preload } from './cli.js';
 
-/** Without the binding, which explain must never load. */
+/** Without the binding, which explain must not need. */
 const explain = (...args: string[]) => cli(['explain', ...args], { node: NO_BINDING });
 
 test('prints the plan of run, the launch program and the image', async () => {
@@ -87,5 +87,16 @@ for (const [name, machine] of Object.entries(MACHINES)) {
 test('what is wrong with the command line: 2', async () => {
   for (const args of [['--arch', 'pdp11', 'sh'], ['--timeout', '1s', 'sh'], []]) {
     assert.equal((await explain(...args)).code, 2, args.join(' '));
+  }
+});
+
+test('it works without the binding, and on another system', async () => {
+  const elsewhere = preload(`Object.defineProperty(process, 'platform', { value: 'darwin' })`);
+  for (const node of [NO_BINDING, elsewhere]) {
+    for (const flags of [[], ['--sandbox'], ['--landlock-path', 'read:/']]) {
+      const { code, stdout, stderr } = await cli(['explain', ...flags, '--', 'sh'], { node });
+      assert.deepEqual({ code, stderr }, { code: 0, stderr: '' }, flags.join(' '));
+      assert.equal(stdout.includes('landlock_restrict_self'), flags.length > 0, flags.join(' '));
+    }
   }
 });

@@ -104,6 +104,10 @@ test('what is wrong with the command line: 2, and a message', async () => {
     [['run', '--timeout=-1', 'true'], /duration/],
     [['run', '--timeout', '9999h', 'true'], /too long/],
     [['run', '--kill-signal', 'SIGNOT', 'true'], /no signal 'SIGNOT'/],
+    [['run', '--kill-after', '1s', 'true'], /goes with --timeout/],
+    [['run', '--timeout', '1s', '--kill-after', 'x', 'true'], /duration/],
+    [['run', '--timeout', '-1', 'true'], /'--timeout=-XYZ'/],
+    [['run', '-x', 'true'], /^safeexec: Unknown option '-x'\nTry 'safeexec help run'\.\n$/],
     [['run', '--executor', 'fork', 'true'], /image, direct/],
   ];
   for (const [args, message] of wrong) {
@@ -118,6 +122,12 @@ test('--timeout ends the command: 124, also if it is stopped', async () => {
   assert.equal((await cli(['run', '--timeout', '20ms', 'sleep', '1000'])).code, 124);
   const stopped = ['run', '--timeout', '.02s', 'sh', '-c', 'kill -STOP $$; sleep 1000'];
   assert.equal((await cli(stopped)).code, 124);
+});
+
+test('--kill-after ends a command that does not end when the time is over', async () => {
+  const command = ['sh', '-c', 'trap "" TERM; exec sleep 1000'];
+  const { code } = await cli(['run', '--timeout', '300ms', '--kill-after', '20ms', ...command]);
+  assert.equal(code, 124);
 });
 
 test('--timeout does not touch a command that ends in time, and 0 is never', async () => {
@@ -160,9 +170,14 @@ test('--debug writes one line about the launch', async () => {
 });
 
 test('without the binding: 125, and the reason', async () => {
-  const { code, stderr } = await cli(['run', 'true'], { node: NO_BINDING });
-  assert.equal(code, 125);
-  assert.match(stderr, /binding could not be loaded: no binding in this test/);
+  for (const flags of [[], ['--sandbox'], ['--landlock-path', 'none']]) {
+    const { code, stderr } = await cli(['run', ...flags, 'true'], { node: NO_BINDING });
+    assert.equal(code, 125);
+    assert.match(
+      stderr,
+      /^safeexec: the native binding could not be loaded: no binding in this test[^\n]*\n$/,
+    );
+  }
 });
 
 const FORWARDED: readonly NodeJS.Signals[] = [

@@ -34,7 +34,7 @@ syncBuiltinESMExports();
 process.execPath = '/bin/true';
 
 const library: typeof Library = await import('../../src/index.js');
-const { LAUNCH_OPTIONS } = await import('../../src/process/launch.js');
+const { LAUNCH_OPTIONS } = await import('../../src/process/launch-options.js');
 const { RUN_OPTIONS } = await import('../../src/process/run.js');
 const { SPAWN_OPTIONS } = await import('../../src/process/spawn.js');
 

@@ -111,7 +111,7 @@ function walk(steps: readonly Step[], parent: Iterable<number>) {
   };
 }
 
-test('the highest target is the highest number that any step names', () => {
+test('the highest target is the highest number that any step uses', () => {
   assert.equal(highestTarget(planOf()), -1);
   assert.equal(highestTarget(planOf({ type: 'setsid' }, { type: 'chdir', path: '/' })), -1);
   assert.equal(highestTarget(planOf({ type: 'closeAllBut', fds: [] })), -1);
@@ -119,8 +119,11 @@ test('the highest target is the highest number that any step names', () => {
   assert.equal(highestTarget(planOf({ type: 'descriptors', map })), 3);
   assert.equal(highestTarget(planOf({ type: 'dup2', from: 8, to: 1 })), 8);
   assert.equal(highestTarget(planOf({ type: 'dup2', from: 1, to: 8 })), 8);
-  for (const type of ['close', 'fchdir', 'closeFrom', 'tcsetpgrp'] as const) {
-    assert.equal(highestTarget(planOf({ type, fd: 11 }, { type: 'close', fd: 4 })), 11);
+  for (const type of ['fchdir', 'tcsetpgrp'] as const) {
+    assert.equal(highestTarget(planOf({ type, fd: 11 }, { type, fd: 4 })), 11);
+  }
+  for (const type of ['close', 'closeFrom'] as const) {
+    assert.equal(highestTarget(planOf({ type, fd: 11 })), -1);
   }
   assert.equal(highestTarget(planOf({ type: 'open', fd: 12, path: '/' })), 12);
   assert.equal(highestTarget(planOf({ type: 'closeAllBut', fds: [2, 13, 5] })), 13);

@@ -174,8 +174,29 @@ for (const executor of EXECUTORS) {
     assert.throws(
       () =>
         launch({ path: '/bin/true', actions: [{ type: 'open', fd: last + 2, path }], executor }),
-      { code: 'EINVAL', step: 'error pipe' },
+      { code: 'EINVAL', step: 'error pipe', fd: last + 2 },
     );
+  });
+
+  test(`${executor}: numbers up to the limit and beyond can be closed`, async () => {
+    const limit = descriptorLimit();
+    await expectActions(
+      [
+        { type: 'close', fd: limit - 1 },
+        { type: 'close', fd: 0x7fffffff },
+        { type: 'dup2', from: 0, to: 4 },
+        { type: 'closeFrom', fd: limit },
+        { type: 'closeFrom', fd: 0x7fffffff },
+      ],
+      executor,
+    );
+    // All numbers there are, one by one: the error pipe is among them, and open until the exec.
+    const actions = Array.from({ length: 200 }, (_, i) => ({ type: 'close', fd: i + 3 }) as const);
+    await expectActions(actions, executor, false);
+    assert.throws(() => launch({ path: open.path('missing'), actions, executor }), {
+      code: 'ENOENT',
+      step: 'exec',
+    });
   });
 }
 

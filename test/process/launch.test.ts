@@ -186,10 +186,11 @@ function moduleOf(code: string): string {
   return `const { launch } = await import('${library}');\n${code}`;
 }
 
+// It must not keep the output open, which is waited for.
+const silent = `[1, 2].map((fd) => ({ type: 'open', fd, path: '/dev/null', flags: 1 }))`;
+const sleep = `{ path: '/bin/sleep', argv: ['sleep', '1000'], actions: ${silent} }`;
+
 test('unref lets the event loop end, ref keeps it', () => {
-  // It must not keep the output open, which is waited for here.
-  const silent = `[1, 2].map((fd) => ({ type: 'open', fd, path: '/dev/null', flags: 1 }))`;
-  const sleep = `{ path: '/bin/sleep', argv: ['sleep', '1000'], actions: ${silent} }`;
   const unreferenced = inNode(
     `const child = launch(${sleep}); child.unref(); console.log(child.pid);`,
   );
@@ -202,6 +203,21 @@ test('unref lets the event loop end, ref keeps it', () => {
     child.ref();
     child.exited.then((exit) => console.log(exit.exitCode));`);
   assert.equal(referenced.stdout, '0\n');
+});
+
+const notRoot = process.getuid?.() !== 0 && 'only root can become somebody else';
+
+test('a signal that must not be sent is an error, and not an end', { skip: notRoot }, () => {
+  const code = `
+    const child = launch(${sleep});
+    process.setuid(65534);
+    try { child.kill(); } catch ({ message, code, errno, syscall }) {
+      console.log(JSON.stringify({ pid: child.pid, error: { message, code, errno, syscall } }));
+    }
+    process.exit();`;
+  const { pid, error } = resultInNode(code) as { pid: number; error: unknown };
+  process.kill(pid, 'SIGKILL');
+  assert.deepEqual(error, { message: 'kill EPERM', code: 'EPERM', errno: -1, syscall: 'kill' });
 });
 
 test('a process that somebody else reaped gives null', () => {

@@ -266,6 +266,40 @@ test('disposal ends the process', async () => {
   await missing[Symbol.asyncDispose]();
 });
 
+test('disposal ends the process also if it was sent other signals, is stopped, or aborted', async () => {
+  // Each would sleep for longer than any test may take.
+  const asked = spawn('/bin/sleep', ['1000']);
+  asked.kill(0);
+  asked.kill('SIGWINCH');
+  assert.equal(asked.killed, true);
+  await asked[Symbol.asyncDispose]();
+  assert.equal(asked.signalCode, 'SIGTERM');
+
+  const halted = spawn('/bin/sleep', ['1000']);
+  await once(halted, 'spawn');
+  halted.kill('SIGSTOP');
+  await until('it is stopped', () => statOf(halted.pid as number).state === 'T');
+  await halted[Symbol.asyncDispose]();
+  assert.equal(halted.signalCode, 'SIGTERM');
+
+  const interrupted = spawn('/bin/sleep', ['1000']);
+  interrupted.kill('SIGINT');
+  await interrupted[Symbol.asyncDispose]();
+  assert.equal(interrupted.signalCode, 'SIGINT');
+
+  // It takes the signal of the abort, and goes on until it is told that it may end.
+  const script = 'trap "" TERM; echo ready; read end; exit 7';
+  const controller = new AbortController();
+  const { signal } = controller;
+  const aborted = spawn('/bin/sh', ['-c', script], { signal, stdio: ['pipe', 'pipe', 'ignore'] });
+  await once(aborted.stdout, 'data');
+  const disposed = aborted[Symbol.asyncDispose]();
+  controller.abort();
+  aborted.stdin.end();
+  await disposed;
+  assert.equal(aborted.exitCode, 7);
+});
+
 test('children of others are left to them', async () => {
   const seen: number[] = [];
   const listener = () => seen.push(1);

@@ -238,6 +238,15 @@ test('mistakes have the codes that Node gives', () => {
   for (const [name, call, code] of WRONG) assert.throws(call, { code }, name);
 });
 
+test('a mistake in a file action says in which', () => {
+  const close = { type: 'close', fd: 3 } as const;
+  const wrong = { type: 'chdir', path: '/', mode: 7 } as never;
+  assert.throws(
+    () => launch({ path: 'x', actions: [close, wrong] }),
+    /'options\.actions\[1\]\.mode'/,
+  );
+});
+
 test('options that spawn does not know are ignored, as in Node', () => {
   const child = spawn(MISSING, { nonsense: 1 } as never);
   child.on('error', () => {});

@@ -6,7 +6,7 @@ import type { SignalSet } from '../plan.js';
 /** Where the plan will run, and what it finds there. */
 export interface Site {
   readonly machine: Machine;
-  /** Write end of the error pipe, as the new process has it: above all that the plan names. */
+  /** Write end of the error pipe, as the new process has it: above all that the plan uses. */
   readonly errorPipe: number;
   /**
    * `image`: in an address space of its own; argv and envp are on the initial stack, as the kernel

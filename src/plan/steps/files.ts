@@ -49,9 +49,11 @@ export type FileStep =
 
 export const FILE_STEPS: StepKinds<FileStep> = {
   open: { names: ({ fd }) => [fd], emit: open },
+  // These two name nothing: programs close numbers up to the limit, above which no pipe can be.
   close: {
-    names: ({ fd }) => [fd],
-    emit: ({ fd }, { b }) => b.syscall('close', [fd], { step: { step: 'close', fd } }),
+    emit({ fd }, { b, site }) {
+      if (fd !== site.errorPipe) b.syscall('close', [fd], { step: { step: 'close', fd } });
+    },
   },
   dup2: {
     names: ({ from, to }) => [from, to],
@@ -72,7 +74,6 @@ export const FILE_STEPS: StepKinds<FileStep> = {
     emit: ({ fd }, emitter) => emitter.call('fchdir', [fd], { step: 'fchdir', fd }),
   },
   closeFrom: {
-    names: ({ fd }) => [fd],
     emit: ({ fd }, emitter) => move(closeAllBut([], emitter.site.errorPipe, fd), emitter),
   },
   closeAllBut: {

@@ -4,7 +4,10 @@ import type { Emitter } from './emitter.js';
 export interface StepKind<Step> {
   /** Writes the instructions. Whatever the executor, nothing of the parent's may be changed. */
   emit(step: Step, emitter: Emitter): void;
-  /** Descriptors that the step names: the parent's, unless a step before it has opened them. */
+  /**
+   * Descriptors that the step uses: the parent's, unless a step before it has opened them. The
+   * error pipe is above them.
+   */
   names?(step: Step): readonly number[];
   /**
    * Why only the image executor can do this: other credentials, or another process, in memory that
