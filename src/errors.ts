@@ -30,6 +30,8 @@ export interface LaunchFailure {
   readonly step: string;
   readonly path?: string | undefined;
   readonly fd?: number | undefined;
+  /** The interpreter of the program, if that is what is missing. */
+  readonly interpreter?: string | undefined;
 }
 
 /**
@@ -45,7 +47,10 @@ export class LaunchError extends Error {
   path?: string;
   /** The descriptor that the step is about, if it is about one. */
   fd?: number;
+  /** What the program's first line, or its ELF header, names to run it, if that is what is missing. */
+  interpreter?: string;
   spawnargs?: string[];
+  readonly #failure: LaunchFailure;
 
   constructor(failure: LaunchFailure) {
     const code = errnoCode(failure.errno);
@@ -56,6 +61,13 @@ export class LaunchError extends Error {
     this.step = failure.step;
     if (failure.path !== undefined) this.path = failure.path;
     if (failure.fd !== undefined) this.fd = failure.fd;
+    if (failure.interpreter !== undefined) this.interpreter = failure.interpreter;
+    this.#failure = failure;
+  }
+
+  /** What it was made of. @internal */
+  get failure(): LaunchFailure {
+    return this.#failure;
   }
 }
 
@@ -74,12 +86,21 @@ export function errnoCode(errno: number): string {
 /** Characters of a path or name in a message: as long as a path can be. */
 const LONGEST_SHOWN = 4096;
 
+/** Why a program that is there cannot be executed. */
+export function lacks(interpreter: string): string {
+  return `its interpreter '${interpreter.slice(0, LONGEST_SHOWN)}' is missing`;
+}
+
 /** One line that says what failed, and on what. */
-export function describe(code: string, { syscall, step, path, fd }: LaunchFailure): string {
+export function describe(
+  code: string,
+  { syscall, step, path, fd, interpreter }: LaunchFailure,
+): string {
   const shown = path?.slice(0, LONGEST_SHOWN);
   const object = path !== undefined ? ` '${shown}'` : fd !== undefined ? ` descriptor ${fd}` : '';
   const call = syscall === step ? step : `${step} (${syscall})`;
-  return `${code}: ${call}${object} failed`;
+  const reason = interpreter === undefined ? '' : `: ${lacks(interpreter)}`;
+  return `${code}: ${call}${object} failed${reason}`;
 }
 
 type Constructor = new (message: string) => Error;

@@ -4,7 +4,7 @@ import { EventEmitter } from 'node:events';
 import type { Readable, Writable } from 'node:stream';
 import type { Cgroup } from '../controls/cgroup-group.js';
 import type { SandboxInForce } from '../controls/sandbox.js';
-import { errnoCode, type LaunchFailure } from '../errors.js';
+import { errnoCode, type LaunchFailure, lacks } from '../errors.js';
 import { SIGCONT, SIGKILL } from '../plan/constants.js';
 import type { Exit, ResourceUsage } from './exit.js';
 import { ProcessHandle, type StartOptions } from './handle.js';
@@ -13,6 +13,8 @@ import { ProcessHandle, type StartOptions } from './handle.js';
 export interface SpawnError extends NodeJS.ErrnoException {
   /** Which step failed: `exec`, `chdir`, `stdio`, `clone` … */
   step?: string;
+  /** What the program's first line, or its ELF header, names to run it, if that is what is missing. */
+  interpreter?: string;
   spawnargs?: string[];
 }
 
@@ -197,9 +199,13 @@ export function spawnError(
 /** Adds to an error which step failed, and on what. */
 export function annotate(
   error: SpawnError,
-  { step, path, fd }: Pick<LaunchFailure, 'step' | 'path' | 'fd'>,
+  { step, path, fd, interpreter }: Pick<LaunchFailure, 'step' | 'path' | 'fd' | 'interpreter'>,
 ): void {
   error.step = step;
+  if (interpreter !== undefined) {
+    error.interpreter = interpreter;
+    error.message += `: ${lacks(interpreter)}`;
+  }
   if (step === 'exec') return;
   const object = path !== undefined ? ` '${path}'` : fd !== undefined ? ` of descriptor ${fd}` : '';
   error.message += `: ${step}${object} failed`;

@@ -4,8 +4,8 @@ import type { Cgroup } from '../controls/cgroup-group.js';
 import { acquireControls, type Controls } from '../controls/index.js';
 import type { SandboxInForce } from '../controls/sandbox.js';
 import { invalidArgValue, LaunchError, type LaunchFailure, PlanError } from '../errors.js';
+import type { Launched } from '../launch/attempts.js';
 import type { Executor } from '../launch/executor.js';
-import type { Launched } from '../launch/launcher.js';
 import type { Environment } from '../launch/vectors.js';
 import { EMFILE, ENFILE, ESRCH } from '../plan/constants.js';
 import { cStrings, validateCString, validateInteger } from '../validate.js';
@@ -149,13 +149,12 @@ export class ProcessHandle extends AsyncResource {
       return 0;
     } catch (error) {
       if (!(error instanceof LaunchError)) throw error;
-      const { errno, syscall, step, path, fd } = error;
       if (error instanceof PlanError && !REPORTED.has(error.code)) {
-        this.#failLater({ errno: -errno, syscall, step, path, fd });
+        this.#failLater(error.failure);
         return 0;
       }
-      this.failure = { errno: -errno, syscall, step, path, fd };
-      return errno;
+      this.failure = error.failure;
+      return error.errno;
     } finally {
       if (stdio !== undefined) {
         closeAll(current.inFlight, stdio.theirs);

@@ -3,8 +3,8 @@ import { type AcquiredControls, acquireControls, prepareControls } from '../cont
 import type { SandboxInForce } from '../controls/sandbox.js';
 import { inOrder } from '../controls/stages.js';
 import { errnoCode, LaunchError } from '../errors.js';
+import type { Launched } from '../launch/attempts.js';
 import type { Kernel } from '../launch/kernel.js';
-import type { Launched } from '../launch/launcher.js';
 import { EBADF, ESRCH, F_GETFD, FD_CLOEXEC, SIG_BLOCK } from '../plan/constants.js';
 import { followDescriptors, type SignalSet, type Step } from '../plan/plan.js';
 import { signalNumber, validateObject } from '../validate.js';

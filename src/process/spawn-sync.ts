@@ -10,7 +10,7 @@ import {
   LaunchError,
   unknownEncoding,
 } from '../errors.js';
-import type { Launched } from '../launch/launcher.js';
+import type { Launched } from '../launch/attempts.js';
 import {
   killSignalNumber,
   ownOptions,

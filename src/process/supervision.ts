@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers';
 import { isMainThread } from 'node:worker_threads';
 import type { LaunchFailure } from '../errors.js';
-import type { Launched, PendingOutcome } from '../launch/launcher.js';
+import type { Launched, PendingOutcome } from '../launch/attempts.js';
 import { POLLIN } from '../plan/constants.js';
 import type { Engine } from './engine.js';
 import { type Exit, reap } from './exit.js';

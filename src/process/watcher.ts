@@ -1,10 +1,10 @@
 import type { Socket } from 'node:net';
 import { setImmediate, setTimeout } from 'node:timers';
 import { LaunchError } from '../errors.js';
+import type { WatchSet } from '../launch/attempts.js';
 import { tableWord } from '../launch/binding.js';
 import type { InFlight } from '../launch/in-flight.js';
 import type { Kernel } from '../launch/kernel.js';
-import type { WatchSet } from '../launch/launcher.js';
 import { LoadedProgram } from '../launch/loaded-program.js';
 import { socketOf } from '../launch/restricted-pipe.js';
 import { failureOf } from '../launch/start.js';

@@ -1,13 +1,21 @@
 import assert from 'node:assert/strict';
 import { spawn as nodeSpawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { after, test } from 'node:test';
-import { type SpawnError, type SpawnOptions, spawn } from '../../src/index.js';
+import { launch, type SpawnError, type SpawnOptions, spawn, spawnSync } from '../../src/index.js';
 import { EXECUTORS } from '../../src/launch/executor.js';
 import { children, traces, until } from './observe.js';
 
@@ -57,7 +65,48 @@ const CASES: readonly [keyof typeof files, string, SpawnOptions, string][] = [
   ['long', 'ENAMETOOLONG', {}, 'exec'],
 ];
 
+/** A program for this machine whose dynamic linker is not there. */
+function withoutLinker(): string {
+  const bytes = readFileSync(process.execPath);
+  const at = bytes.indexOf('/lib');
+  assert.ok(at > 0);
+  // Of PT_INTERP, which comes first in the file.
+  bytes.write('/LIB', at, 'latin1');
+  const path = create('unlinked', '');
+  writeFileSync(path, bytes);
+  return path;
+}
+
 for (const executor of EXECUTORS) {
+  test(`${executor}: an interpreter that is missing is named`, async () => {
+    const linked = withoutLinker();
+    const [, linker] = /(\/LIB[^\0]*)\0/.exec(readFileSync(linked, 'latin1')) as string[];
+    const tool = create('opt/tool3', '#! /no/such/interpreter -x\n');
+    const cases: [string, string | undefined, SpawnOptions][] = [
+      [files.lost, '/no/such/interpreter', {}],
+      [linked, linker, {}],
+      ['tool3', '/no/such/interpreter', { env: { PATH: `/no:${join(tool, '..')}` } }],
+      [files.missing, undefined, {}],
+      // Relative to a directory that only the child is in.
+      ['./lost', undefined, { cwd: folder }],
+    ];
+    for (const [file, interpreter, options] of cases) {
+      const { error } = await failure(file, { ...options, executor });
+      const reason =
+        interpreter === undefined ? '' : `: its interpreter '${interpreter}' is missing`;
+      assert.equal(error.message, `spawn ${file} ENOENT${reason}`);
+      assert.deepEqual([error.interpreter, error.step, error.path], [interpreter, 'exec', file]);
+      const sync = spawnSync(file, ['x'], { ...options, executor } as object).error as SpawnError;
+      assert.deepEqual([sync.interpreter, sync.code], [interpreter, 'ENOENT']);
+      assert.equal(sync.message, `spawnSync ${file} ENOENT${reason}`);
+    }
+    assert.throws(() => launch({ path: files.lost, executor }), {
+      interpreter: '/no/such/interpreter',
+      path: files.lost,
+      message: `ENOENT: exec (execve) '${files.lost}' failed: its interpreter '/no/such/interpreter' is missing`,
+    });
+  });
+
   for (const [name, code, options, step] of CASES) {
     test(`${executor}: ${name} gives ${code}`, async () => {
       const file = files[name];
