@@ -7,7 +7,6 @@ import * as elfConstants from '../src/elf/constants.js';
 import { InternalError } from '../src/errors.js';
 import { MACHINES } from '../src/machine/index.js';
 import type { Machine } from '../src/machine/machine.js';
-import { SIGSET_SIZE } from '../src/machine/structs.js';
 import { syscallNames, syscallNumber } from '../src/machine/syscall-table.js';
 import {
   ARCHITECTURES,
@@ -19,6 +18,7 @@ import {
 import * as planConstants from '../src/plan/constants.js';
 import { auditArchitecture } from '../src/seccomp/compile.js';
 import { kernelValues, libcValues, syscallMacros } from './headers.js';
+import { LAYOUTS } from './layouts.js';
 import { runCheck } from './toolchain.js';
 
 type Complain = (difference: string) => void;
@@ -93,27 +93,6 @@ const HEADER_NAMES: Readonly<Record<string, string>> = {
 /** Constants that are this project's own choice. */
 const OWN_CHOICE = new Set(['SEGMENT_ALIGNMENT']);
 
-const LAYOUTS: readonly (readonly [string, (machine: Machine) => number, expression: string])[] = [
-  ['epollEvent.size', ({ structs }) => structs.epollEvent.size, 'sizeof(struct epoll_event)'],
-  [
-    'epollEvent.data',
-    ({ structs }) => structs.epollEvent.data,
-    offset('struct epoll_event', 'data'),
-  ],
-  ['siginfo.size', ({ structs }) => structs.siginfo.size, 'sizeof(siginfo_t)'],
-  ['siginfo.code', ({ structs }) => structs.siginfo.code, offset('siginfo_t', 'si_code')],
-  ['siginfo.pid', ({ structs }) => structs.siginfo.pid, offset('siginfo_t', 'si_pid')],
-  ['siginfo.status', ({ structs }) => structs.siginfo.status, offset('siginfo_t', 'si_status')],
-  ['rusage.size', ({ structs }) => structs.rusage.size, 'sizeof(struct rusage)'],
-  ['sigaction.size', ({ structs }) => structs.sigaction.size, 'sizeof(struct kernel_sigaction)'],
-  ['SIGSET_SIZE', () => SIGSET_SIZE, 'sizeof(((struct kernel_sigaction *)0)->mask)'],
-  ['wordSize', ({ wordSize }) => wordSize, 'sizeof(void *)'],
-];
-
-function offset(type: string, member: string): string {
-  return `__builtin_offsetof(${type}, ${member})`;
-}
-
 /** Per architecture: its number, flags it must and may have, and relocations that will do. */
 const ELF: Readonly<
   Record<
@@ -138,7 +117,7 @@ const ELF: Readonly<
     ...{ address: ['R_AARCH64_GLOB_DAT', 'R_AARCH64_ABS64'], relative: 'R_AARCH64_RELATIVE' },
   },
   riscv64: {
-    ...{ machine: 'EM_RISCV', must: '0+0', may: 'EF_RISCV_RVC|EF_RISCV_FLOAT_ABI_DOUBLE' },
+    ...{ machine: 'EM_RISCV', must: 'EF_RISCV_FLOAT_ABI_DOUBLE', may: '0+0' },
     ...{ address: ['R_RISCV_64'], relative: 'R_RISCV_RELATIVE' },
   },
 };

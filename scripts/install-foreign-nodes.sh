@@ -4,6 +4,9 @@
 # folder, which is $SAFEEXEC_FOREIGN, by default ~/.cache/safeexec/foreign. What is there already
 # stays.
 #
+# Arguments name machines of which it also fetches a kernel, with a busybox to go with it, for
+# test/machine/foreign-kernel: arm64 (one whose pages have 16 KiB), arm, riscv64.
+#
 # Wants apt-get, dpkg, npm, and the package debian-archive-keyring; not root. To run the tests it
 # also takes qemu (package qemu-user-static), and for ia32 a kernel that runs 32-bit programs and
 # allows mounts: as root, or in a user namespace.
@@ -83,4 +86,30 @@ from_npm arm64 arm64 20.20.2 \
   2c25c99cd4c58b21ae601c36819488e4e04531b92300fb7cb2a0ff34aad6a04d90983812b9b4ea16783a19a349f4427c1e9c413067165a96db72ce15a3e0a71a
 from_debian ia32 i386
 from_debian riscv64 riscv64
+
+# kernel NAME ARCHITECTURE PACKAGE: of a package that depends on the latest kernel.
+kernel() {
+  [ ! -e "$folder/kernels/$1/kernel" ] || return 0
+  apt_for trixie "$2" update
+  package=$(apt_for trixie "$2" --no-install-recommends -s install "$3" |
+    sed -n 's/^Inst \(linux-image-[0-9][^ ]*\) .*/\1/p')
+  mkdir -p "$work/kernel-$1" "$folder/kernels"
+  (cd "$work/kernel-$1" && apt_for trixie "$2" download "$package" busybox-static)
+  mkdir "$work/kernel-$1/found"
+  for archive in "$work/kernel-$1/"*.deb; do
+    dpkg-deb --fsys-tarfile "$archive" |
+      tar -x -C "$work/kernel-$1" --wildcards './boot/vmlinu*' './usr/bin/busybox' 2>/dev/null || true
+  done
+  mv "$work/kernel-$1/boot/"vmlinu* "$work/kernel-$1/found/kernel"
+  mv "$work/kernel-$1/usr/bin/busybox" "$work/kernel-$1/found/busybox"
+  mv "$work/kernel-$1/found" "$folder/kernels/$1"
+}
+for machine in "$@"; do
+  case $machine in
+  arm64) kernel arm64 arm64 linux-image-arm64-16k ;;
+  arm) kernel arm armhf linux-image-armmp ;;
+  riscv64) kernel riscv64 riscv64 linux-image-riscv64 ;;
+  *) echo "there is no kernel for $machine to be had" >&2; exit 2 ;;
+  esac
+done
 echo "$folder: $(ls "$folder" | tr '\n' ' ')"

@@ -1,9 +1,9 @@
 import { readFileSync, statfsSync } from 'node:fs';
-import { arch, release, type } from 'node:os';
+import { arch, endianness, release, type } from 'node:os';
 import { currentPersonality, requireOomScore } from '../controls/memory.js';
 import { binding } from '../launch/binding.js';
 import { nameOf } from '../launch/ways.js';
-import { MACHINES, machineFor } from '../machine/index.js';
+import { MACHINES, ownMachine } from '../machine/index.js';
 import {
   ADDR_NO_RANDOMIZE,
   AT_EMPTY_PATH,
@@ -78,9 +78,9 @@ export const PROBES: readonly Probe[] = [
     meaning: `the engine has code for ${Object.keys(MACHINES).join(', ')}`,
     look: () => {
       try {
-        return machineFor(process.arch).name;
+        return ownMachine().name;
       } catch {
-        throw new Missing(`there is no code for ${arch()}`);
+        throw new Missing(`there is no code for ${arch()} (byte order ${endianness()})`);
       }
     },
   },

@@ -12,7 +12,7 @@ import {
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { UnsupportedError } from '../errors.js';
-import { machineFor } from '../machine/index.js';
+import { ownMachine } from '../machine/index.js';
 import type { Machine } from '../machine/machine.js';
 import { __O_TMPFILE } from '../plan/constants.js';
 import { HEADER, HEADER_WORDS, OP, WORD } from '../program/instruction.js';
@@ -65,7 +65,7 @@ function load(): Binding {
       'linux',
     );
   }
-  const machine = machineFor(process.arch);
+  const machine = ownMachine();
   // Beside the bundled modules of the package, or a folder above the compiled sources.
   const own = packageFolder();
   const file = ['binding', '../binding']

@@ -1,3 +1,4 @@
+import { endianness } from 'node:os';
 import { UnsupportedError } from '../errors.js';
 import { arm } from './arm.js';
 import { arm64 } from './arm64.js';
@@ -23,6 +24,19 @@ export function machineFor(architecture: string): Machine {
   if (machine === undefined) {
     throw new UnsupportedError(
       `the processor architecture ${architecture} is not supported; supported are ${Object.keys(MACHINES).join(', ')}`,
+      'architecture',
+    );
+  }
+  return machine;
+}
+
+/** The machine that this process runs on. Throws UnsupportedError for one that is not known. */
+export function ownMachine(): Machine {
+  const machine = machineFor(process.arch);
+  // Node names both byte orders of ARM alike.
+  if (endianness() !== 'LE') {
+    throw new UnsupportedError(
+      `the processor architecture ${process.arch} is supported in little-endian byte order only`,
       'architecture',
     );
   }

@@ -328,8 +328,11 @@ function emitBinding(sites: BindingSites): Code {
   return asm.finish();
 }
 
-/** EF_RISCV_RVC | EF_RISCV_FLOAT_ABI_DOUBLE: lp64d, the one ABI that distributions have. */
-const FLAGS = 0x5;
+/**
+ * EF_RISCV_FLOAT_ABI_DOUBLE: lp64d, the one ABI that distributions have. Not EF_RISCV_RVC: there are
+ * no compressed instructions here, and processors without them run this too.
+ */
+const FLAGS = 0x4;
 
 export const riscv64: Machine = {
   name: 'riscv64',

@@ -19,6 +19,9 @@ import { type Exit, reap } from './exit.js';
 /** Bytes moved by one read or write, and the size that pipes are given if that is allowed. */
 const CHUNK = 1 << 18;
 
+/** 68 years: what the struct timespec of a 32-bit machine has room for. */
+const MAX_SECONDS = 0x7fffffff;
+
 /** A pipe of the child to which something is written, or from which everything is read. */
 export interface Channel {
   fd: number;
@@ -113,7 +116,7 @@ export class Pump {
     // A struct timespec behind the descriptors.
     const time = Math.ceil((count * 8) / 16) * 16;
     if (remaining !== Infinity) {
-      memory.setWord(scratchAt + time, Math.floor(remaining / 1000));
+      memory.setWord(scratchAt + time, Math.min(Math.floor(remaining / 1000), MAX_SECONDS));
       memory.setWord(scratchAt + time + memory.wordSize, Math.ceil((remaining % 1000) * 1e6) % 1e9);
     }
     const timeAddress = remaining === Infinity ? 0 : scratchAddress + time;

@@ -15,6 +15,16 @@ function file(name: string, text: string, mode: number): string {
   return path;
 }
 
+test('on a machine that is not known: 125, and in one line what is', async () => {
+  const node = preload(`Object.defineProperty(process, 'arch', { value: 's390x' })`);
+  const { code, stderr } = await cli(['run', 'true'], { node });
+  assert.equal(code, 125);
+  assert.match(
+    stderr,
+    /^safeexec: the processor architecture s390x is not supported; .*arm64.*\n$/,
+  );
+});
+
 for (const executor of ['image', 'direct']) {
   describe(`run, executor ${executor}`, () => {
     const run = (...args: string[]) => cli(['run', '--executor', executor, ...args]);

@@ -2,7 +2,7 @@
 import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { launch, run, spawn } from '../../src/index.js';
+import { launch, run, spawn, spawnSync } from '../../src/index.js';
 import { binding } from '../../src/launch/binding.js';
 import type { Executor } from '../../src/launch/executor.js';
 import { Kernel } from '../../src/launch/kernel.js';
@@ -88,6 +88,11 @@ async function launches(executor: Executor | undefined) {
       launch({ ...sh('x'), actions: [{ type: 'chdir', path: '/nonexistent' }] }),
     ),
     spawned: { code, output },
+    // 2^32 seconds and a moment: cut to a word of 32 bits that would be the moment.
+    patient: spawnSync('/bin/sh', ['-c', 'i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done'], {
+      timeout: 2 ** 32 * 1000 + 3,
+      executor,
+    }).status,
     ran: (await run('echo', ['one'], { executor })).stdout,
     refused: await errorOf(() => run('false', [], { executor })),
   };

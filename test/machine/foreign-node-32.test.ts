@@ -74,6 +74,7 @@ for (const [arch, runtime] of [
       big: 0,
       missing: { code: 'ENOENT', step: 'exec' },
       directory: { code: 'ENOENT', step: 'chdir' },
+      patient: 0,
       spawned: { code: 0, output: 'zero yes\n/\ninput' },
       ran: 'one\n',
       refused: { code: 1 },

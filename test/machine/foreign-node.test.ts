@@ -11,7 +11,8 @@ import { emulatorFor, missingEmulator } from './foreign.js';
  * The library in a Node of another architecture, run by qemu's user mode emulation. qemu 7.2 makes
  * a fork of every vfork, and knows no CLONE_PIDFD and no execveat(2): so this covers the binding,
  * both halves of a `direct` launch, the watching of processes, and what the library does in place
- * of what is missing. Images are run by images.test.ts.
+ * of what is missing. Images are run by images.test.ts, and all of it on a kernel by
+ * foreign-kernel.test.ts.
  */
 
 /** Where scripts/install-foreign-nodes.sh puts what it fetches. */

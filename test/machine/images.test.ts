@@ -26,7 +26,8 @@ import { type Case, FILES, imageCases } from './image-cases.js';
  * does as an image for this processor.
  *
  * What this cannot check is that a kernel for the other processor accepts the file, and starts it
- * from a memfd: qemu has a loader of its own, and version 7.2 no execveat(2).
+ * from a memfd: qemu has a loader of its own, and version 7.2 no execveat(2). For some of the plans
+ * foreign-kernel.test.ts does.
  */
 
 /** Above all descriptors that the plans name. */
