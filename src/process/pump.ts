@@ -5,6 +5,7 @@ import {
   EAGAIN,
   EINTR,
   ENOBUFS,
+  ENOMEM,
   ETIMEDOUT,
   F_SETFL,
   F_SETPIPE_SZ,
@@ -18,6 +19,9 @@ import { type Exit, reap } from './exit.js';
 
 /** Bytes moved by one read or write, and the size that pipes are given if that is allowed. */
 const CHUNK = 1 << 18;
+
+/** After these ppoll(2) may succeed another time. */
+const POLL_AGAIN: ReadonlySet<number> = new Set([EINTR, EAGAIN, ENOMEM]);
 
 /** 68 years: what the struct timespec of a 32-bit machine has room for. */
 const MAX_SECONDS = 0x7fffffff;
@@ -58,6 +62,8 @@ export class Pump {
   readonly #moved: Memory;
   #written = 0;
   #collected = 0;
+  /** Whether nothing tells when there is something to do. */
+  #blind = false;
   #errno = 0;
   #killed = false;
 
@@ -92,7 +98,7 @@ export class Pump {
         continue;
       }
       for (const channel of ready) if (channel.fd >= 0) this.#move(channel);
-      exit ??= reap(this.#kernel, this.#pidfd);
+      exit ??= reap(this.#kernel, this.#pidfd, this.#blind);
     }
     return { exit, errno: this.#errno };
   }
@@ -122,6 +128,11 @@ export class Pump {
     const timeAddress = remaining === Infinity ? 0 : scratchAddress + time;
     const result = kernel.call('ppoll', scratchAddress, count, timeAddress);
     if (result === 0) return null;
+    if (result < 0 && !POLL_AGAIN.has(-result)) {
+      // Nothing can be waited for but the end of the child.
+      this.#blind = true;
+      this.#fail(-result, SIGKILL);
+    }
     if (result < 0) return [];
     return open.filter((_, i) => memory.int32(scratchAt + i * 8 + 4) >>> 16 !== 0);
   }
@@ -157,11 +168,11 @@ export class Pump {
   }
 
   /** Records the first error, ends the child, and has done with its pipes. */
-  #fail(errno: number): void {
+  #fail(errno: number, signal = this.#options.killSignal): void {
     this.#errno ||= errno;
-    if (this.#killed) return;
+    if (this.#killed && signal !== SIGKILL) return;
     this.#killed = true;
-    const result = this.#kernel.call('pidfd_send_signal', this.#pidfd, this.#options.killSignal);
+    const result = this.#kernel.call('pidfd_send_signal', this.#pidfd, signal);
     if (result < 0) this.#kernel.call('pidfd_send_signal', this.#pidfd, SIGKILL);
     for (const channel of this.#channels) this.#close(channel);
   }

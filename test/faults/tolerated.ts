@@ -112,7 +112,12 @@ const TOLERATED: readonly Tolerance[] = [
   },
   { at: 'process/exit: reap', syscall: 'waitid', how: 'reaps it later' },
   { at: 'process/pump: Pump', syscall: 'fcntl', how: 'keeps the size and mode that pipes have' },
-  { at: 'process/pump: #poll', syscall: 'ppoll', how: 'polls again' },
+  {
+    at: 'process/pump: #poll',
+    syscall: 'ppoll',
+    errnos: ['EINTR', 'EAGAIN', 'ENOMEM'],
+    how: 'polls again',
+  },
   { at: 'process/pump: #read', syscall: 'read', errnos: ['EAGAIN', 'EINTR'], how: 'reads again' },
   {
     at: 'process/pump: #write',
