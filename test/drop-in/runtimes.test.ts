@@ -44,6 +44,11 @@ for (const release of RELEASES) {
 
     if (release === FIRST) return;
 
+    test('wrong arguments are refused as this release does', { skip }, async () => {
+      const ended = await runNode([fixture('wrong-arguments.js')], { node });
+      assert.deepEqual(parse(ended), []);
+    });
+
     test('arguments for a shell get the warning that Node gives', { skip }, async () => {
       const code = `const { execFile, spawn, spawnSync } = require('child_process');
         spawn('true', { shell: true });
