@@ -66,6 +66,7 @@ for (const release of RELEASES) {
       for (const flags of [
         ['--import', REGISTER],
         ['--require', REGISTER_CJS],
+        ['--expose-gc', '--title', 'a name', '--import', REGISTER],
       ]) {
         const workers = parse<Record<string, unknown>>(
           await runNode([...flags, fixture('worker-kinds.js')], { node }),
