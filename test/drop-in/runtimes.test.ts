@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { fixture, parse, REGISTER, REGISTER_CJS, runNode } from './support.js';
+import { fixture, LIBRARY, parse, REGISTER, REGISTER_CJS, runNode } from './support.js';
 
 /** The first release that package.json names has no require() of ES modules, and is in one test. */
 const FIRST = '20.0.0';
@@ -47,6 +47,25 @@ for (const release of RELEASES) {
     test('wrong arguments are refused as this release does', { skip }, async () => {
       const ended = await runNode([fixture('wrong-arguments.js')], { node });
       assert.deepEqual(parse(ended), []);
+    });
+
+    test('bound sockets are sent, where there are such', { skip }, async () => {
+      const code = `
+        import net from 'node:net';
+        import { fork } from '${LIBRARY}';
+        if (!net.BoundSocket) {
+          console.log('none');
+          process.exit();
+        }
+        const child = fork('${fixture('ipc-child.cjs')}');
+        const socket = new net.BoundSocket({ host: '127.0.0.1', port: 0 });
+        child.send({ type: 'name of handle' }, socket);
+        child.once('message', ({ name }) => {
+          console.log(name);
+          child.disconnect();
+        });`;
+      const ended = await runNode(['--input-type=module', '-e', code], { node });
+      assert.match(ended.stdout, Number(release) < 26 ? /^none\n$/ : /^(?:none|BoundSocket)\n$/);
     });
 
     test('arguments for a shell get the warning that Node gives', { skip }, async () => {
