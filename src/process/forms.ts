@@ -1,5 +1,5 @@
 import type * as node from 'node:child_process';
-import type { Readable, Writable } from 'node:stream';
+import type { Readable, Stream, Writable } from 'node:stream';
 import type { ChildProcess } from './child-process.js';
 import { execFile as execFileHere, exec as execHere } from './exec-file.js';
 import { fork as forkHere } from './fork.js';
@@ -16,12 +16,42 @@ import {
  * ours behind them.
  */
 
-/** A child all of whose standard streams are pipes. */
-export interface ChildProcessWithoutNullStreams extends ChildProcess {
-  stdin: Writable;
-  stdout: Readable;
-  stderr: Readable;
+/** A child whose standard streams are there, or not, as its `stdio` says. */
+export interface ChildProcessByStdio<
+  In extends Writable | null,
+  Out extends Readable | null,
+  Err extends Readable | null,
+> extends ChildProcess {
+  stdin: In;
+  stdout: Out;
+  stderr: Err;
+  readonly stdio: [
+    In,
+    Out,
+    Err,
+    Readable | Writable | null | undefined,
+    Readable | Writable | null | undefined,
+  ];
 }
+
+/** A child all of whose standard streams are pipes. */
+export interface ChildProcessWithoutNullStreams
+  extends ChildProcessByStdio<Writable, Readable, Readable> {}
+
+type Piped = 'pipe' | 'overlapped' | null | undefined;
+type Element = Piped | 'inherit' | 'ignore' | Stream;
+
+/** Options that say of each of the three standard streams what it is. */
+export interface SpawnOptionsWithStdioTuple<
+  In extends Element,
+  Out extends Element,
+  Err extends Element,
+> extends SpawnOptions {
+  stdio: [In, Out, Err];
+}
+
+type Stdin<Given> = Given extends Piped ? Writable : null;
+type Output<Given> = Given extends Piped ? Readable : null;
 
 /** Options of a spawn whose standard streams are pipes: what they are unless it is said. */
 export interface SpawnOptionsWithoutStdio extends SpawnOptions {
@@ -35,6 +65,15 @@ export interface Spawn {
     args?: readonly string[] | null,
     options?: SpawnOptionsWithoutStdio,
   ): ChildProcessWithoutNullStreams;
+  <In extends Element, Out extends Element, Err extends Element>(
+    file: string,
+    options: SpawnOptionsWithStdioTuple<In, Out, Err>,
+  ): ChildProcessByStdio<Stdin<In>, Output<Out>, Output<Err>>;
+  <In extends Element, Out extends Element, Err extends Element>(
+    file: string,
+    args: readonly string[] | null | undefined,
+    options: SpawnOptionsWithStdioTuple<In, Out, Err>,
+  ): ChildProcessByStdio<Stdin<In>, Output<Out>, Output<Err>>;
   (file: string, options: SpawnOptions): ChildProcess;
   (file: string, args: readonly string[] | null | undefined, options: SpawnOptions): ChildProcess;
 }

@@ -60,6 +60,8 @@ describe('exports', () => {
       assert.equal(typeof (ours as Module)[name], 'function', name);
       assert.equal((ours as Module)[name].name, name);
     }
+    const { default: whole, ...named } = ours;
+    assert.deepEqual(whole, named);
     for (const name of ['exec', 'execFile']) {
       // The name is that of Node 25 and later.
       assert.equal(promisify((ours as Module)[name]).name, name);
