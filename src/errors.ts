@@ -132,8 +132,40 @@ export function invalidArgValue(name: string, value: unknown, reason = 'is inval
 
 /** A number outside its range: RangeError with Node's code. */
 export function outOfRange(name: string, range: string, value: unknown): RangeError {
-  const message = `The value of "${name}" is out of range. It must be ${range}. Received ${show(value)}`;
+  const message = `The value of "${name}" is out of range. It must be ${range}. Received ${quote(value)}`;
   return coded(RangeError, 'ERR_OUT_OF_RANGE', message);
+}
+
+/** More output than `maxBuffer` allows: RangeError with Node's code. */
+export function maxBufferExceeded(name: string): RangeError {
+  const message = `${name} maxBuffer length exceeded`;
+  return coded(RangeError, 'ERR_CHILD_PROCESS_STDIO_MAXBUFFER', message);
+}
+
+/** Data in the array `stdio` of a form that does not wait: TypeError with Node's code. */
+export function invalidForkInput(value: unknown): TypeError {
+  const kinds = 'Buffer, TypedArray, DataView or string';
+  const message = `Asynchronous forks do not support ${kinds} input: ${quote(value)}`;
+  return coded(TypeError, 'ERR_INVALID_SYNC_FORK_INPUT', message);
+}
+
+/** A channel for messages where there can be none, or none where there must be one. */
+export function channelError(code: 'ERR_IPC_SYNC_FORK' | 'ERR_CHILD_PROCESS_IPC_REQUIRED'): Error {
+  const message =
+    code === 'ERR_IPC_SYNC_FORK'
+      ? 'IPC cannot be used with synchronous forks'
+      : "Forked processes must have an IPC channel, missing value 'ipc' in options.stdio";
+  return coded(Error, code, message);
+}
+
+/** The error that Node gives when a signal aborts something; `cause` is the signal's reason. */
+export class AbortError extends Error {
+  readonly code = 'ABORT_ERR';
+  override name = 'AbortError';
+
+  constructor(cause: unknown) {
+    super('The operation was aborted', { cause });
+  }
 }
 
 export function unknownSignal(signal: unknown): TypeError {
@@ -145,10 +177,11 @@ export function unknownEncoding(encoding: unknown): TypeError {
 }
 
 /** Node's error where its permission model forbids to start processes. */
-export function accessDenied(): Error & { code: string } {
-  const message = 'Access to this API has been restricted: allow it with --allow-child-process';
+export function accessDenied(file: string): Error & { code: string } {
+  const advice = 'Use --allow-child-process to manage permissions.';
+  const message = `Access to this API has been restricted. ${advice}`;
   const error = coded(Error, 'ERR_ACCESS_DENIED', message);
-  return Object.assign(error, { permission: 'ChildProcess', resource: '' });
+  return Object.assign(error, { permission: 'ChildProcess', resource: file });
 }
 
 /** An option that does not exist: TypeError with the code of an invalid value. */
@@ -180,6 +213,11 @@ function quote(value: unknown): string {
   return text.length > LONGEST_QUOTED ? `${text.slice(0, LONGEST_QUOTED)}...` : text;
 }
 
+/** As Node shortens what it quotes. */
+function shortened(text: string): string {
+  return text.length > 28 ? `${text.slice(0, 25)}...` : text;
+}
+
 /** A few words on a value. Gives some for every one, also for such as throw when they are looked at. */
 function show(value: unknown): string {
   try {
@@ -189,8 +227,8 @@ function show(value: unknown): string {
       const name = (value as object).constructor?.name;
       return name ? `an instance of ${String(name)}` : 'an object without a prototype';
     }
-    const text = typeof value === 'string' ? JSON.stringify(value.slice(0, 28)) : String(value);
-    return `type ${typeof value} (${text.length > 28 ? `${text.slice(0, 25)}...` : text})`;
+    if (typeof value === 'string') return `type string (${inspect(shortened(value))})`;
+    return `type ${typeof value} (${shortened(inspect(value))})`;
   } catch {
     return `type ${typeof value}`;
   }

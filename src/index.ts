@@ -1,3 +1,13 @@
+import { landlockInForce } from './controls/landlock.js';
+import { SYSTEM_PATHS } from './controls/sandbox-options.js';
+import { InternalError, LaunchError, UnsupportedError } from './errors.js';
+import { ChildProcess } from './process/child-process.js';
+import { exec, execFile, execFileSync, execSync, fork, spawn, spawnSync } from './process/forms.js';
+import { launch } from './process/launch.js';
+import { RunError, run } from './process/run.js';
+
+// The names that those below do not have: callers of node:child_process import its types from it.
+export type * from 'node:child_process';
 export type { Capability } from './controls/capabilities.js';
 export type { CgroupOptions, CgroupSize, IoLimit, NewCgroup } from './controls/cgroup.js';
 export type { Cgroup, CgroupUsage } from './controls/cgroup-group.js';
@@ -83,3 +93,23 @@ export type {
   SpawnSyncOptions,
   SpawnSyncResult,
 } from './process/spawn-sync.js';
+
+/** All of it in one object, for those who import `node:child_process` as such. */
+export default {
+  ChildProcess,
+  InternalError,
+  LaunchError,
+  RunError,
+  SYSTEM_PATHS,
+  UnsupportedError,
+  exec,
+  execFile,
+  execFileSync,
+  execSync,
+  fork,
+  landlockInForce,
+  launch,
+  run,
+  spawn,
+  spawnSync,
+};

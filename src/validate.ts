@@ -141,20 +141,36 @@ export function validateDescriptor(value: unknown, name: string): asserts value 
   validateInteger(value, name, 0, 0x7fffffff);
 }
 
+/** From release 25 on, Node tells what is no number from numbers that are out of range. */
+const TELLS_TYPES = Number.parseInt(process.versions.node, 10) >= 25;
+
+/** A user or group id as Node takes it. */
+export function validateId(value: unknown, name: string): asserts value is number {
+  if (TELLS_TYPES) validateInteger(value, name, -0x80000000, 0x7fffffff);
+  else if (typeof value !== 'number' || value !== (value | 0)) {
+    throw invalidArgType(name, 'int32', value);
+  }
+}
+
 /** Milliseconds, or nothing. */
 export function validateTimeout(
   value: unknown,
   name = 'timeout',
 ): asserts value is number | null | undefined {
-  if (value !== undefined && value !== null && !(Number.isInteger(value) && Number(value) >= 0)) {
+  if (value === undefined || value === null) return;
+  if (TELLS_TYPES) validateInteger(value, name, 0);
+  else if (!(Number.isInteger(value) && Number(value) >= 0)) {
     throw outOfRange(name, 'an unsigned integer', value);
   }
 }
 
 export function validateMaxBuffer(value: unknown): void {
-  if (value !== undefined && value !== null && !(typeof value === 'number' && value >= 0)) {
-    throw outOfRange('options.maxBuffer', 'a positive number', value);
-  }
+  if (value === undefined || value === null) return;
+  const isNumber = typeof value === 'number';
+  if (isNumber && value >= 0) return;
+  const name = 'options.maxBuffer';
+  if (!TELLS_TYPES) throw outOfRange(name, 'a positive number', value);
+  throw isNumber ? outOfRange(name, '>= 0', value) : invalidArgType(name, 'of type number', value);
 }
 
 export function validateAbortSignal(value: unknown, name: string): void {

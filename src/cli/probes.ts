@@ -28,6 +28,7 @@ import {
 } from '../plan/constants.js';
 
 import { LAST_DESCRIPTOR } from '../plan/descriptors.js';
+import { mayStartProcesses } from '../process/permission.js';
 import { CONTROL_PROBES } from './control-probes.js';
 import { NAMESPACE_PROBES } from './namespace-probes.js';
 import { kernel, Missing, must, tryLaunch } from './trial.js';
@@ -111,10 +112,12 @@ export const PROBES: readonly Probe[] = [
     look: () => {
       const { permission } = process;
       if (permission === undefined) return 'node runs without --permission';
-      if (!permission.has('child')) {
+      if (!mayStartProcesses()) {
         throw new Missing('node runs under --permission without --allow-child-process');
       }
-      return 'node runs with --allow-child-process';
+      return permission.has('child')
+        ? 'node runs with --allow-child-process'
+        : 'node runs with --permission-audit';
     },
   },
   {

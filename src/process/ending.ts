@@ -1,5 +1,6 @@
 import * as events from 'node:events';
 import { setTimeout } from 'node:timers';
+import { AbortError } from '../errors.js';
 import { afterSpawn, type ChildProcess } from './child-process.js';
 
 /** Sends a signal when the time is up; `late` is told if that reached the process. */
@@ -12,10 +13,9 @@ export function endAfter(
   const timer = setTimeout(() => {
     if (tryKill(child, signal)) late();
   }, timerDelay(timeout));
-  child.once('exit', () => clearTimeout(timer));
-  child.once('error', () => {
-    if (child.pid === undefined) clearTimeout(timer);
-  });
+  // `close` comes after a failed start as well. Not `error`: who listens for that takes it from the
+  // caller, who may want to have it thrown.
+  for (const end of ['exit', 'close']) child.once(end, () => clearTimeout(timer));
 }
 
 /** Node's timers take 31 bits, and make one millisecond of anything longer. */
@@ -28,7 +28,7 @@ export function endOnAbort(child: ChildProcess, signal: AbortSignal, kill: numbe
   const abort = (): void => {
     if (!tryKill(child, kill)) return;
     // One that could not be started has an error of its own.
-    afterSpawn(child, () => child.emit('error', abortError(signal.reason)));
+    afterSpawn(child, () => child.emit('error', new AbortError(signal.reason)));
   };
   const listening = signal.aborted ? undefined : onAbort(signal, abort);
   const cancel = (): void => listening?.[Symbol.dispose]();
@@ -54,10 +54,4 @@ function tryKill(child: ChildProcess, signal: number | undefined): boolean {
     child.emit('error', error);
     return false;
   }
-}
-
-/** The error that Node gives when a signal aborts something. */
-export function abortError(cause: unknown): Error {
-  const error = new Error('The operation was aborted', { cause });
-  return Object.assign(error, { code: 'ABORT_ERR', name: 'AbortError' });
 }

@@ -5,6 +5,7 @@ import { InFlight } from '../launch/in-flight.js';
 import { Kernel } from '../launch/kernel.js';
 import { Launcher } from '../launch/launcher.js';
 import { debugReport } from './debug.js';
+import { mayStartProcesses } from './permission.js';
 import { Watcher } from './watcher.js';
 
 /** What a thread needs to start and watch processes. */
@@ -19,10 +20,11 @@ let current: Engine | undefined;
 
 /**
  * This thread's engine. Throws UnsupportedError where there cannot be one, and ERR_ACCESS_DENIED, as
- * Node's own module does, where this process may start none: add-ons are not held back by Node.
+ * Node's own module does, where this process may start none, as `file`: add-ons are not held back
+ * by Node.
  */
-export function engine(): Engine {
-  if (process.permission?.has('child') === false) throw accessDenied();
+export function engine(file = ''): Engine {
+  if (!mayStartProcesses()) throw accessDenied(file);
   if (current === undefined) {
     const kernel = new Kernel(binding());
     const inFlight = new InFlight(kernel);

@@ -1,6 +1,6 @@
 import { promisify } from 'node:util';
 import { CONTROL_NAMES, type ControlOptions } from '../controls/index.js';
-import { errnoCode, invalidArgType } from '../errors.js';
+import { errnoCode, invalidArgType, maxBufferExceeded } from '../errors.js';
 import {
   cStrings,
   killSignalNumber,
@@ -213,9 +213,7 @@ class Collector {
         return;
       }
       chunks.push(chunk.slice(0, maxBuffer - (length - size)));
-      this.#error = Object.assign(new RangeError(`${name} maxBuffer length exceeded`), {
-        code: 'ERR_CHILD_PROCESS_STDIO_MAXBUFFER',
-      });
+      this.#error = maxBufferExceeded(name);
       this.#kill();
     });
   }
@@ -284,6 +282,11 @@ function promiseForm<Args extends unknown[]>(
 for (const form of [exec, execFile] as const) {
   Object.defineProperty(form, promisify.custom, {
     enumerable: false,
-    value: promiseForm(form as (...args: unknown[]) => ChildProcess),
+    // By the name that Node 25 and later give it.
+    value: Object.defineProperty(
+      promiseForm(form as (...args: unknown[]) => ChildProcess),
+      'name',
+      { value: form.name },
+    ),
   });
 }

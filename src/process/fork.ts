@@ -1,4 +1,4 @@
-import { invalidArgValue } from '../errors.js';
+import { channelError, invalidArgValue } from '../errors.js';
 import { cStrings, listOf, ownOptions, validateNoNul, validateObject } from '../validate.js';
 import type { ChildProcess } from './child-process.js';
 import { pathOf, type SpawnOptions, type StdioOption, spawn } from './spawn.js';
@@ -52,10 +52,7 @@ function withChannel({ stdio, silent }: ForkOptions): readonly StdioOption[] {
   if (Array.isArray(stdio)) {
     const list = listOf(stdio, 'options.stdio') as readonly StdioOption[];
     if (list.includes('ipc')) return list;
-    throw Object.assign(
-      new Error("Forked processes must have an IPC channel, missing value 'ipc' in options.stdio"),
-      { code: 'ERR_CHILD_PROCESS_IPC_REQUIRED' },
-    );
+    throw channelError('ERR_CHILD_PROCESS_IPC_REQUIRED');
   }
   const word = typeof stdio === 'string' ? stdio : silent ? 'pipe' : 'inherit';
   switch (word) {

@@ -141,7 +141,7 @@ export class ProcessHandle extends AsyncResource {
   spawn(...given: [HandleOptions] | ListedOptions): number {
     const unchecked = given.length === 1 ? given[0] : unlist(given);
     const options = this.checked ? unchecked : checkedOptions(unchecked);
-    const current = engine();
+    const current = engine(options.file);
     let stdio: Stdio | undefined;
     try {
       stdio = openStdio(current.inFlight, options.stdio, current.watcher.size < FEW_CHILDREN);

@@ -52,7 +52,7 @@ export function launch(options: LaunchOptions): LaunchedProcess {
 function launchChecked(options: LaunchOptions): LaunchedProcess {
   const { path, argv = [path], search = false, executor } = options;
   const env = environment(options.env, argv);
-  const current = engine();
+  const current = engine(path);
   const asked = prepareControls(options);
   const controls = asked && acquireControls(asked, current.launcher);
   let launched: Launched;

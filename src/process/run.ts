@@ -1,7 +1,7 @@
 import { types } from 'node:util';
 import type { Cgroup } from '../controls/cgroup-group.js';
 import type { SandboxInForce } from '../controls/sandbox.js';
-import { invalidArgType, invalidArgValue, unknownOption } from '../errors.js';
+import { invalidArgType, invalidArgValue, maxBufferExceeded, unknownOption } from '../errors.js';
 import {
   cStrings,
   killSignalNumber,
@@ -193,9 +193,7 @@ export async function run(
 
   let failure: SpawnError | null = null;
   const tooMuch = (name: string) => (): void => {
-    failure ??= Object.assign(new RangeError(`${name} maxBuffer length exceeded`), {
-      code: 'ERR_CHILD_PROCESS_STDIO_MAXBUFFER',
-    });
+    failure ??= maxBufferExceeded(name);
     child.kill(killSignal as NodeJS.Signals | undefined);
   };
   const stdout = collect(child.stdout, maxBuffer, tooMuch('stdout'));

@@ -4,6 +4,7 @@ import type { Cgroup } from '../controls/cgroup-group.js';
 import { type AcquiredControls, acquireControls } from '../controls/index.js';
 import type { SandboxInForce } from '../controls/sandbox.js';
 import {
+  channelError,
   errnoCode,
   invalidArgType,
   invalidArgValue,
@@ -84,7 +85,7 @@ export function spawnSync(
   const entries = syncStdio((normal.stdio ?? 'pipe') as NonNullable<SpawnOptions['stdio']>);
   const input = inputBytes(given);
   const { encoding } = given;
-  const engineNow = engine();
+  const engineNow = engine(normal.file);
   let result: SpawnSyncResult;
   try {
     const { launched, channels, controls } = start(engineNow, normal, entries, input);
@@ -131,6 +132,8 @@ export function execFileSync(
   args?: readonly string[] | SpawnSyncOptions | null,
   options?: SpawnSyncOptions | null,
 ): Output | null {
+  // There is nobody to call back; Node refuses it in this place only.
+  if (typeof options === 'function') throw invalidArgType('options', 'of type object', options);
   const sorted = sortArguments(args, options);
   const given = sorted.options as SpawnSyncOptions;
   const result = spawnSync(file, sorted.list, given);
@@ -232,11 +235,7 @@ function syncStdio(stdio: NonNullable<SpawnOptions['stdio']>): StdioEntry[] {
       return { type: 'pipe' };
     }
     if (item === 'inherit') return { type: 'inherit', fd };
-    if (item === 'ipc') {
-      throw Object.assign(new Error('IPC cannot be used with synchronous forks'), {
-        code: 'ERR_IPC_SYNC_FORK',
-      });
-    }
+    if (item === 'ipc') throw channelError('ERR_IPC_SYNC_FORK');
     if (typeof item === 'number') return { type: 'fd', fd: item };
     const stream = item as Stream & { fd?: unknown; _handle?: { fd?: unknown } };
     const own = typeof stream.fd === 'number' ? stream.fd : stream._handle?.fd;
@@ -252,7 +251,7 @@ function inputBytes({ input, encoding }: SpawnSyncOptions): Uint8Array {
     return Buffer.from(input, known);
   }
   if (!ArrayBuffer.isView(input)) {
-    const expected = 'an instance of Buffer, TypedArray, or DataView or of type string';
+    const expected = 'of type string or an instance of Buffer, TypedArray, or DataView';
     throw invalidArgType('options.stdio[0]', expected, input);
   }
   return new Uint8Array(input.buffer, input.byteOffset, input.byteLength);

@@ -9,7 +9,13 @@ import {
   prepareControls,
 } from '../controls/index.js';
 import { inOrder } from '../controls/stages.js';
-import { invalidArgType, invalidArgValue, LaunchError, unknownOption } from '../errors.js';
+import {
+  invalidArgType,
+  invalidArgValue,
+  invalidForkInput,
+  LaunchError,
+  unknownOption,
+} from '../errors.js';
 import { EXECUTORS, type Executor } from '../launch/executor.js';
 import { E2BIG, PATH_MAX } from '../plan/constants.js';
 import { imageOnly, type Plan } from '../plan/plan.js';
@@ -23,6 +29,7 @@ import {
   validateAbortSignal,
   validateBoolean,
   validateCString,
+  validateId,
   validateNoNul,
   validateObject,
   validateTimeout,
@@ -129,6 +136,7 @@ export function spawn(
     const known = "must be one of: undefined, 'json', 'advanced'";
     throw invalidArgValue('options.serialization', serialization, known);
   }
+  checkWords(normal.stdio);
 
   const child = new ChildProcess();
   // Before the start: what is no signal must not come out when the process runs.
@@ -163,7 +171,9 @@ export function normalize(file: unknown, args: unknown, given: unknown): NormalO
   if (given !== undefined) validateObject(given, 'options');
   const options = ownOptions(given as SpawnOptions);
   checkOptions(options);
-  const { shell, argv0, cwd, env, stdio } = options;
+  const { shell, argv0, cwd, env } = options;
+  // As in Node: what is nothing, as the false of `quiet && 'ignore'`, is the default.
+  const stdio: unknown = options.stdio || undefined;
 
   let command = file;
   if (shell) {
@@ -174,10 +184,6 @@ export function normalize(file: unknown, args: unknown, given: unknown): NormalO
   }
   const vector = environment(env, list);
   const entries: unknown = Array.isArray(stdio) ? listOf(stdio, 'options.stdio') : stdio;
-  // Node would quote them, however long they are.
-  for (const each of Array.isArray(entries) ? entries : [entries]) {
-    if (typeof each === 'string' && !STDIO_WORDS.has(each)) throw invalidArgValue('stdio', each);
-  }
   const usesChannel = Array.isArray(entries) && entries.includes('ipc');
   return {
     file: command,
@@ -199,6 +205,14 @@ export function normalize(file: unknown, args: unknown, given: unknown): NormalO
     signal: options.signal,
     killSignal: options.killSignal,
   };
+}
+
+/** Refuses words that `stdio` does not know. Node would quote them, however long they are. */
+function checkWords(stdio: unknown): void {
+  const isKnown = (each: unknown): boolean => typeof each !== 'string' || STDIO_WORDS.has(each);
+  if (!isKnown(stdio)) throw invalidArgValue('stdio', stdio);
+  if (!Array.isArray(stdio)) return;
+  for (const each of stdio) if (!isKnown(each)) throw invalidForkInput(each);
 }
 
 let warnedOfShell = Number.parseInt(process.versions.node, 10) < 24;
@@ -226,10 +240,7 @@ function checkOptions(options: SpawnOptions): void {
     if (options[name] != null) validateBoolean(options[name], `options.${name}`);
   }
   for (const name of ['uid', 'gid'] as const) {
-    const id: unknown = options[name];
-    if (id != null && (typeof id !== 'number' || id !== (id | 0))) {
-      throw invalidArgType(`options.${name}`, 'int32', id);
-    }
+    if (options[name] != null) validateId(options[name], `options.${name}`);
   }
   const { shell, argv0, executor } = options;
   if (shell != null && typeof shell !== 'boolean' && typeof shell !== 'string') {

@@ -76,13 +76,17 @@ describe('ways to preload', () => {
 
 describe('Worker threads', () => {
   const program = fixture('worker-kinds.js');
-  for (const [way, flags] of [
-    ['--import', ['--import', REGISTER]],
-    ['--require', ['--require', REGISTER_CJS]],
+  // Those of the whole process may not be given to a Worker, and are in force in it.
+  const wide = ['--expose-gc', '--max-old-space-size=2000', '--title', 'a name', '--title=a, b'];
+  for (const [way, flags, env] of [
+    ['--import', ['--import', REGISTER], {}],
+    ['--require', ['--require', REGISTER_CJS], {}],
+    ['NODE_OPTIONS', [], { NODE_OPTIONS: `--import=${REGISTER}` }],
+    ['beside flags of the process', [...wide, '--import', REGISTER], {}],
   ] as const) {
     test(way, async () => {
       const engine = { async: true, sync: 'sync\n' };
-      assert.deepEqual(parse(await runNode([...flags, program])), {
+      assert.deepEqual(parse(await runNode([...flags, program], { env })), {
         file: engine,
         eval: engine,
         'eval with execArgv': engine,

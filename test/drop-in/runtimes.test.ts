@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { fixture, parse, REGISTER, REGISTER_CJS, runNode } from './support.js';
+import { fixture, LIBRARY, parse, REGISTER, REGISTER_CJS, runNode } from './support.js';
 
 /** The first release that package.json names has no require() of ES modules, and is in one test. */
 const FIRST = '20.0.0';
@@ -44,6 +44,36 @@ for (const release of RELEASES) {
 
     if (release === FIRST) return;
 
+    test('wrong arguments are refused as this release does', { skip }, async () => {
+      const ended = await runNode([fixture('wrong-arguments.js')], { node });
+      assert.deepEqual(parse(ended), []);
+    });
+
+    test('bound sockets are sent where Node’s own sends them', { skip }, async () => {
+      const outputs = [];
+      for (const module of ['node:child_process', LIBRARY]) {
+        const code = `
+          import net from 'node:net';
+          import { fork } from '${module}';
+          const child = fork('${fixture('ipc-child.cjs')}');
+          child.once('message', ({ name }) => {
+            console.log(name);
+            child.disconnect();
+          });
+          try {
+            const socket = new net.BoundSocket({ host: '127.0.0.1', port: 0 });
+            child.send({ type: 'name of handle' }, socket);
+          } catch ({ name, code }) {
+            console.log(name, code);
+            child.kill();
+            process.exit();
+          }`;
+        outputs.push(await runNode(['--input-type=module', '-e', code], { node }));
+      }
+      assert.deepEqual(outputs[1], outputs[0]);
+      assert.notEqual(outputs[0]?.stdout, '');
+    });
+
     test('arguments for a shell get the warning that Node gives', { skip }, async () => {
       const code = `const { execFile, spawn, spawnSync } = require('child_process');
         spawn('true', { shell: true });
@@ -61,6 +91,7 @@ for (const release of RELEASES) {
       for (const flags of [
         ['--import', REGISTER],
         ['--require', REGISTER_CJS],
+        ['--expose-gc', '--title', 'a name', '--import', REGISTER],
       ]) {
         const workers = parse<Record<string, unknown>>(
           await runNode([...flags, fixture('worker-kinds.js')], { node }),

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import * as ours from '../../src/index.js';
-import { fixture, LIBRARY, parse, runNode } from './support.js';
+import { fixture, LIBRARY, parse, runNode, text } from './support.js';
 
 type Options = ours.SpawnSyncOptions;
 const modules = [own as unknown as typeof ours, ours] as const;
@@ -84,6 +84,14 @@ describe('stdio', () => {
       ['ignore', 'pipe', 'pipe', 'pipe', 'ignore', 'pipe'],
     ] as Options['stdio'][]) {
       same('sh', ['-c', tell], { stdio });
+    }
+  });
+
+  test('given as nothing it is the default', async () => {
+    for (const nothing of [false, '', 0, null, undefined]) {
+      const options = { stdio: nothing } as unknown as Options;
+      assert.equal(String(same('echo', ['x'], options).stdout), 'x\n');
+      assert.equal(await text(ours.spawn('echo', ['x'], options).stdout), 'x\n');
     }
   });
 

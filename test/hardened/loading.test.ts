@@ -176,7 +176,7 @@ for (const { release, node, permission } of releases) {
       const { doctor, ...found } = observe(given('--allow-addons'));
       const { first, image, spawned, run, sync } = found;
       for (const error of [first, image, spawned, run, sync]) {
-        assert.match(String(error), /^Error ERR_ACCESS_DENIED .*--allow-child-process$/);
+        assert.match(String(error), /^Error ERR_ACCESS_DENIED .*--allow-child-process\b/);
       }
       assert.match(doctor.missing.permission ?? '', /--allow-child-process/);
     });
@@ -194,10 +194,32 @@ for (const { release, node, permission } of releases) {
         ].map(([args, options]) =>
           spawnSync('/bin/sh', ['-c', 'echo $NODE_OPTIONS', ...args], options).stdout.toString()));
         console.log(JSON.stringify(seen));`;
-      const { stdout } = within(given(...all), ['--input-type=module', '-e', code]);
+      // The last is one of V8's, and may not stand in NODE_OPTIONS.
+      const flags = given(...all, '--allow-natives-syntax');
+      const { stdout } = within(flags, ['--input-type=module', '-e', code]);
       const [own, ours] = JSON.parse(stdout);
       assert.deepEqual(ours, own);
       assert.equal(own[0].includes('--allow-addons'), release !== '20');
+    });
+
+    test('an audit denies nothing', (t) => {
+      // That of release 24 denies add-ons all the same.
+      if (release !== '26') return t.skip('no --permission-audit');
+      const code = `
+        const own = await import('node:child_process');
+        const ours = await import('${new URL('../../src/index.js', import.meta.url).href}');
+        const seen = await Promise.all([own, ours].map(async ({ spawn, spawnSync }) => [
+          spawnSync('/bin/sh', ['-c', 'echo $NODE_OPTIONS']).stdout.toString(),
+          await new Promise((take) => spawn('sh', ['-c', 'exit 3']).on('exit', take)),
+        ]));
+        console.log(JSON.stringify(seen));`;
+      const audit = { ...given(), flags: ['--no-warnings', '--permission-audit'] };
+      const [own, ours] = JSON.parse(within(audit, ['--input-type=module', '-e', code]).stdout);
+      assert.deepEqual(ours, own);
+      assert.deepEqual(own, ['--permission-audit\n', 3]);
+      const { stdout } = within(audit, [MAIN, 'doctor'], [0, 1]);
+      assert.match(stdout, /permission .*node runs with --permission-audit/);
+      return undefined;
     });
 
     test('a binding that must be emitted needs permission to write', () => {
