@@ -30,6 +30,9 @@ chmodSync(interpreterless, 0o755);
 const lateFailures = new Set([interpreterless, folder]);
 after(() => rmSync(folder, { recursive: true }));
 
+/** Fields that only our errors have. */
+const OWN_FIELDS: ReadonlySet<string> = new Set(['step', 'interpreter']);
+
 /** What a failure looks like, for comparison: without stacks, pids, and what is documented as ours. */
 function shape(error: unknown): unknown {
   if (!(error instanceof Error)) return error;
@@ -37,13 +40,13 @@ function shape(error: unknown): unknown {
   const heading = String(error).replace(message, '');
   const plain: Record<string, unknown> = { name, message, heading };
   for (const [key, value] of Object.entries(error)) {
-    if (key === 'step' || key === 'pid' || key === 'resourceUsage') continue;
+    if (OWN_FIELDS.has(key) || key === 'pid' || key === 'resourceUsage') continue;
     plain[key] = value instanceof Error ? value.message : (value ?? null);
   }
-  // The message names steps other than exec.
-  const { step } = error as { step?: string };
-  if (step !== undefined && step !== 'exec') {
-    plain.message = String(plain.message).replace(/: [\w ]+ '[^']*' failed$/, '');
+  // The message names steps other than exec, and a missing interpreter.
+  const { step, interpreter } = error as { step?: string; interpreter?: string };
+  if (interpreter !== undefined || (step !== undefined && step !== 'exec')) {
+    plain.message = String(plain.message).replace(/: [\w ]+ '[^']*' (?:failed|is missing)$/, '');
     if (typeof plain.error === 'string') plain.error = plain.message;
   }
   return plain;
@@ -51,7 +54,7 @@ function shape(error: unknown): unknown {
 
 /** The keys too: which fields there are, in which order, but for ours. */
 function keys(error: unknown): string[] {
-  return Object.keys(error as object).filter((key) => key !== 'step');
+  return Object.keys(error as object).filter((key) => !OWN_FIELDS.has(key));
 }
 
 describe('exports', () => {
@@ -211,7 +214,7 @@ test('a timeout holds back neither an error that nobody listens for, nor the end
       for (const listens of [[], ['listens']]) {
         const args = ['--input-type=module', '-e', code, ...listens];
         const { stderr, ...ended } = await runNode(args);
-        results.push({ ...ended, thrown: /^Error: spawn \S+ ENOENT$/m.test(stderr) });
+        results.push({ ...ended, thrown: /^Error: spawn \S+ ENOENT\b/m.test(stderr) });
       }
     }
     assert.deepEqual(results.slice(2), results.slice(0, 2));
