@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { isAtLeast } from '../controls/kernel-version.js';
 import type { SandboxInForce } from '../controls/sandbox.js';
 import { type LaunchedProcess, type LaunchOptions, launch } from '../process/launch.js';
 import type { Probe } from './probes.js';
@@ -70,8 +71,10 @@ export const NAMESPACE_PROBES: readonly Probe[] = [
     name: 'time namespaces',
     meaning: 'namespaces.time is refused',
     look: async () => {
-      await tryOptions({ namespaces: { user: true, time: { boottime: 1 } } });
-      return 'with clocks of their own';
+      const namespaces = { user: true, pid: true, time: { boottime: 1 } };
+      await tryOptions({ namespaces });
+      const alone = isAtLeast('6.2') ? '' : ', together with pid: without it needs Linux 6.2';
+      return `with clocks of their own${alone}`;
     },
   },
   {
