@@ -1,10 +1,14 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
+import { UnsupportedError } from '../errors.js';
 import { HELP, isSubcommand, type Subcommand } from './help.js';
 import { UsageError } from './usage.js';
 
 /** The exit code of what was used in a wrong way. */
 const MISUSED = 2;
+
+/** That of what this machine lacks, as of any other launch that fails. */
+const FAILED = 125;
 
 /** Each is loaded when it is used: what only explains must not touch the binding. */
 const SUBCOMMANDS: Readonly<Record<Subcommand, (argv: readonly string[]) => Promise<number>>> = {
@@ -33,6 +37,10 @@ async function main([name, ...rest]: readonly string[]): Promise<number> {
     const noun = name.startsWith('-') ? 'option' : 'subcommand';
     throw new UsageError(`there is no ${noun} '${name}'`);
   } catch (error) {
+    if (error instanceof UnsupportedError) {
+      process.stderr.write(`${error.message}\n`);
+      return FAILED;
+    }
     if (!(error instanceof UsageError)) throw error;
     process.stderr.write(`safeexec: ${error.message}\nTry 'safeexec help'.\n`);
     return MISUSED;

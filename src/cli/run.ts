@@ -42,7 +42,8 @@ export async function run(argv: readonly string[]): Promise<number> {
     const { message, step, code } = error as SpawnError;
     // An error that has no message of its own would say nothing at all.
     const where = step === undefined ? '' : ` (step: ${step})`;
-    process.stderr.write(`safeexec: ${message || code}${where}\n`);
+    const text = (message || String(code)).replace(/^safeexec: /, '');
+    process.stderr.write(`safeexec: ${text}${where}\n`);
     return exitCodeFor(error as SpawnError);
   }
 }

@@ -231,6 +231,7 @@ function common(
   return {
     landlock: {
       paths: rules,
+      standardStreams: true,
       scopes: ['signal', 'abstract_unix_socket'],
       // What the kernel lacks of it is denied by the root directory too, or said to be missing.
       bestEffort: true,

@@ -109,10 +109,12 @@ describe('what is wrong is an error of usage', () => {
   });
 });
 
-test('what no kernel can do is said by run', async () => {
-  const { code, stderr } = await cli(['run', '--no-dumpable', 'true']);
-  assert.equal(code, 125);
-  assert.match(stderr, /^safeexec: .*dumpable/);
+test('what no kernel can do is said, in a line', async () => {
+  for (const subcommand of ['run', 'explain']) {
+    const { code, stderr } = await cli([subcommand, '--no-dumpable', 'true']);
+    assert.equal(code, 125);
+    assert.match(stderr, /^safeexec: no process .*dumpable.*\n$/);
+  }
 });
 
 test('run does it', async () => {
