@@ -4,20 +4,12 @@ import { capabilityName, LAST_KNOWN_CAPABILITY, lastCapability } from '../contro
 import { ownGroup } from '../controls/cgroup-launch.js';
 import { ALL_OF_LANDLOCK, landlockInForce } from '../controls/landlock.js';
 import { LAST_LANDLOCK_ABI, landlockKernel, landlockSupport } from '../controls/landlock-abi.js';
-import { undumpable } from '../controls/memory.js';
 import { engine } from '../process/engine.js';
 import type { Probe } from './probes.js';
 import { kernel, Missing } from './trial.js';
 
 /** What control options need of the kernel, and other options do not. */
 export const CONTROL_PROBES: readonly Probe[] = [
-  {
-    name: 'PR_SET_DUMPABLE',
-    meaning: 'dumpable: false is refused; limits.core 0 does without core files',
-    look: () => {
-      throw undumpable();
-    },
-  },
   {
     name: 'capabilities',
     meaning: 'options that name a capability which the kernel lacks are refused',

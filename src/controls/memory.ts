@@ -66,7 +66,7 @@ function prepare(options: MemoryOptions): Contribution {
 }
 
 /** Why no program can be started that is not dumpable. */
-export function undumpable(): UnsupportedError {
+function undumpable(): UnsupportedError {
   const reason = 'execve(2) sets it anew, so that only the program itself can clear it';
   return new UnsupportedError(`no process starts without being dumpable: ${reason}`, 'dumpable');
 }

@@ -270,6 +270,9 @@ describe('control groups', { skip }, () => {
   test('no limits below a group with processes of its own', { skip: without('pids') }, async () => {
     const crowded = join(parent, 'crowded');
     mkdirSync(crowded);
+    const names = ['pids', 'memory'].filter((name) => !without(name));
+    const control = join(parent, 'cgroup.subtree_control');
+    writeFileSync(control, names.map((name) => `+${name}`).join(' '));
     const holder = spawn('/bin/cat', { cgroup: crowded });
     try {
       for (const limit of [{ pidsMax: 9 }, without('memory') ? {} : { memoryMax: '1GiB' }]) {
