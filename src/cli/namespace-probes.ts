@@ -71,10 +71,9 @@ export const NAMESPACE_PROBES: readonly Probe[] = [
     name: 'time namespaces',
     meaning: 'namespaces.time is refused',
     look: async () => {
-      const namespaces = { user: true, pid: true, time: { boottime: 1 } };
-      await tryOptions({ namespaces });
-      const alone = isAtLeast('6.2') ? '' : ', together with pid: without it needs Linux 6.2';
-      return `with clocks of their own${alone}`;
+      const alone = isAtLeast('6.2');
+      await tryOptions({ namespaces: { user: true, pid: !alone, time: { boottime: 1 } } });
+      return `with clocks of their own${alone ? '' : ', beside pid; without it from Linux 6.2 on'}`;
     },
   },
   {
