@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { isAtLeast } from '../controls/kernel-version.js';
 import type { SandboxInForce } from '../controls/sandbox.js';
 import { type LaunchedProcess, launch } from '../process/launch.js';
 import type { LaunchOptions } from '../process/launch-options.js';
@@ -71,8 +72,9 @@ export const NAMESPACE_PROBES: readonly Probe[] = [
     name: 'time namespaces',
     meaning: 'namespaces.time is refused',
     look: async () => {
-      await tryOptions({ namespaces: { user: true, time: { boottime: 1 } } });
-      return 'with clocks of their own';
+      const alone = isAtLeast('6.2');
+      await tryOptions({ namespaces: { user: true, pid: !alone, time: { boottime: 1 } } });
+      return `with clocks of their own${alone ? '' : ', beside pid; without it from Linux 6.2 on'}`;
     },
   },
   {

@@ -1,6 +1,7 @@
 import {
   closeSync,
   constants,
+  existsSync,
   fstatSync,
   mkdirSync,
   openSync,
@@ -67,6 +68,7 @@ function make({ parent: given, name, settings }: CgroupRequest): Cgroup {
   enable(parent, controllers);
   attempt('mkdir', path, () => mkdirSync(path));
   try {
+    if (words(join(path, 'cgroup.type')).includes('invalid')) throw crowded(parent, 'cgroup');
     for (const { file, text } of settings) {
       const where = join(path, file);
       attempt('write', where, () => writeFileSync(where, text));
@@ -82,10 +84,6 @@ function make({ parent: given, name, settings }: CgroupRequest): Cgroup {
 function enable(parent: string, controllers: ReadonlySet<string>): void {
   if (controllers.size === 0) return;
   const control = join(parent, 'cgroup.subtree_control');
-  const words = (file: string): string[] =>
-    attempt('read', file, () => readFileSync(file, 'utf8'))
-      .trim()
-      .split(/\s+/);
   const enabled = words(control);
   const missing = [...controllers].filter((name) => !enabled.includes(name));
   if (missing.length === 0) return;
@@ -95,9 +93,26 @@ function enable(parent: string, controllers: ReadonlySet<string>): void {
     const reason = 'it is not delegated to that group, or in use by version 1';
     throw new UnsupportedError(`${parent} has no controller '${name}': ${reason}`, name);
   }
+  // The kernel refuses some then (EBUSY), and with others starts nothing in the groups below. But
+  // for its root, which alone has no type.
+  const isRoot = !existsSync(join(parent, 'cgroup.type'));
+  if (!isRoot && words(join(parent, 'cgroup.procs')).length > 0) {
+    throw crowded(parent, missing[0] as string);
+  }
   attempt('write', control, () => {
     writeFileSync(control, missing.map((name) => `+${name}`).join(' '));
   });
+}
+
+/** The words of a file of a group. */
+function words(file: string): string[] {
+  const text = attempt('read', file, () => readFileSync(file, 'utf8'));
+  return text.split(/\s+/).filter(Boolean);
+}
+
+function crowded(parent: string, missing: string): UnsupportedError {
+  const reason = 'a group that has processes of its own gives no controllers to groups below it';
+  return new UnsupportedError(`${parent} cannot be the parent: ${reason}`, missing);
 }
 
 /** The directory of this process's own group. Throws UnsupportedError where there is none. */

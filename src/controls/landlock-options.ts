@@ -24,6 +24,12 @@ export interface LandlockOptions {
    * denies all. Default: files are as free as without Landlock.
    */
   paths?: readonly LandlockPath[] | undefined;
+  /**
+   * Whether files that are the standard streams may be opened by name, as /dev/stderr and
+   * /proc/self/fd/0, for what they are open for: a terminal, a log. Default false: only where a path
+   * allows it.
+   */
+  standardStreams?: boolean | undefined;
   /** The rights on files that are denied where no path allows them. Default: all that there are. */
   handled?: readonly LandlockAccess[] | undefined;
   /**
@@ -78,6 +84,7 @@ export const SHORTHANDS: Readonly<Record<LandlockShorthand, readonly LandlockAcc
 };
 const NAMES: readonly (keyof LandlockOptions)[] = [
   'paths',
+  'standardStreams',
   'handled',
   'tcpBind',
   'tcpConnect',
@@ -90,9 +97,11 @@ export function validateLandlock(options: unknown): asserts options is LandlockO
   const name = 'options.landlock';
   validateObject(options, name);
   validateOptionNames(options, NAMES);
-  const { paths, handled, tcpBind, tcpConnect, scopes, log, bestEffort } =
+  const { paths, handled, tcpBind, tcpConnect, scopes, log, ...booleans } =
     options as LandlockOptions;
-  if (bestEffort !== undefined) validateBoolean(bestEffort, `${name}.bestEffort`);
+  for (const field of ['bestEffort', 'standardStreams'] as const) {
+    if (booleans[field] !== undefined) validateBoolean(booleans[field], `${name}.${field}`);
+  }
   if (handled !== undefined) validateNames(handled, `${name}.handled`, LANDLOCK_ACCESS);
   if (scopes !== undefined) validateNames(scopes, `${name}.scopes`, LANDLOCK_SCOPES);
   if (log !== undefined) validateNames(log, `${name}.log`, LANDLOCK_LOG);

@@ -131,10 +131,17 @@ function compile(
     network,
     scopes: scoped,
     paths: paths.flatMap((rule) => pathRule(rule, files)),
+    ...(options.standardStreams ? { streams: streams(files) } : {}),
     ports: [...ports(tcpBind, 'bind_tcp'), ...ports(tcpConnect, 'connect_tcp')],
     flags: maskOf(inForce.log, LANDLOCK_LOG),
   };
   return { step, inForce };
+}
+
+/** What can be done by a descriptor that is open for reading, or for writing. */
+function streams(handled: number): NonNullable<LandlockStep['streams']> {
+  const of = (...names: LandlockAccess[]): number => maskOf(names, LANDLOCK_ACCESS) & handled;
+  return { read: of('read_file', 'ioctl_dev'), write: of('write_file', 'truncate', 'ioctl_dev') };
 }
 
 /** The rule of a path, of what is handled; nothing if this kernel has nothing of it. */

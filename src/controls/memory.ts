@@ -25,15 +25,22 @@ export interface MemoryOptions {
    * is randomized all the same. Needs /proc. Default: as in this thread.
    */
   readonly addressRandomization?: boolean | undefined;
+  /**
+   * Whether the process can be traced and dumps core: PR_SET_DUMPABLE(2const). Nothing that is set
+   * before an exec lasts: the kernel makes every program dumpable whose file may be read. So `true`
+   * is what happens in any case, and `false` an UnsupportedError. The program itself can call
+   * prctl(2); `limits: { core: 0 }` does without core files. Default true.
+   */
+  readonly dumpable?: boolean | undefined;
 }
 
 export const MEMORY: Control<MemoryOptions> = {
-  names: ['oomScoreAdjust', 'transparentHugePages', 'addressRandomization'],
+  names: ['oomScoreAdjust', 'transparentHugePages', 'addressRandomization', 'dumpable'],
   prepare,
 };
 
 function prepare(options: MemoryOptions): Contribution {
-  const { oomScoreAdjust, transparentHugePages, addressRandomization } = options;
+  const { oomScoreAdjust, transparentHugePages, addressRandomization, dumpable } = options;
   const steps: Step[] = [];
   if (oomScoreAdjust !== undefined) {
     const name = 'options.oomScoreAdjust';
@@ -51,7 +58,17 @@ function prepare(options: MemoryOptions): Contribution {
     const persona = addressRandomization ? others : others | ADDR_NO_RANDOMIZE;
     steps.push({ type: 'personality', persona: persona >>> 0 });
   }
+  if (dumpable !== undefined) {
+    validateBoolean(dumpable, 'options.dumpable');
+    if (!dumpable) throw undumpable();
+  }
   return { steps: { scheduling: steps } };
+}
+
+/** Why no program can be started that is not dumpable. */
+function undumpable(): UnsupportedError {
+  const reason = 'execve(2) sets it anew, so that only the program itself can clear it';
+  return new UnsupportedError(`no process starts without being dumpable: ${reason}`, 'dumpable');
 }
 
 /** Throws UnsupportedError where the process has no oom_score_adj to be seen. */

@@ -1,5 +1,11 @@
 import { UnsupportedError } from '../errors.js';
-import { SOCK_DGRAM, SOCK_TYPE_MASK, SYS_SOCKET, SYS_SOCKETPAIR } from '../plan/constants.js';
+import {
+  AF_UNIX,
+  SOCK_DGRAM,
+  SOCK_TYPE_MASK,
+  SYS_SOCKET,
+  SYS_SOCKETPAIR,
+} from '../plan/constants.js';
 import type { CredentialOptions } from './credentials.js';
 import { landlockInForce } from './landlock.js';
 import {
@@ -14,7 +20,7 @@ import type { NamespaceOptions } from './namespaces.js';
 import type { ParentExitOptions } from './parent-exit.js';
 import type { CheckedSandbox } from './sandbox-options.js';
 import { isBelow, tree, visible } from './sandbox-root.js';
-import type { SeccompOptions, SeccompPolicy } from './seccomp.js';
+import type { SeccompOptions, SeccompPolicy, SeccompRule } from './seccomp.js';
 
 /** What of a sandbox is in force. */
 export interface SandboxInForce {
@@ -54,7 +60,7 @@ export function fullSandbox(
   checked: CheckedSandbox,
   { abi }: LandlockSupport = landlockSupport(),
 ): Sandbox {
-  const { net, tmp } = checked;
+  const { net, tmp, bestEffort } = checked;
   const namespaces = {
     ...{ user: true, mount: true, pid: true, ipc: true, cgroup: true },
     uts: { hostname: 'sandbox' },
@@ -73,7 +79,7 @@ export function fullSandbox(
       namespaces,
       ...tree(checked),
     },
-    filter: undefined,
+    filter: abi < SCOPES ? withoutScopes(net && !bestEffort) : undefined,
     directory: visible(process.cwd(), checked) ? process.cwd() : undefined,
     inForce: {
       namespaces: Object.keys(namespaces),
@@ -81,20 +87,44 @@ export function fullSandbox(
       landlockAbi: abi,
       seccomp: true,
       net,
-      missing: [...(isRoot ? [UNCOUNTED] : []), ...withoutLandlock(abi, net)],
+      missing: [...(isRoot ? [UNCOUNTED] : []), ...withoutLandlock(abi, net && bestEffort)],
     },
   };
 }
 
 const UNCOUNTED = 'root is not held to the number of processes';
 
+/** The ABI from which on Landlock has scopes. */
+const SCOPES = 6;
+
+/**
+ * What Landlock's scopes deny, denied by system call, which takes more than it has to: signals to
+ * the process group, in which are processes outside; and with the network, Unix sockets, since
+ * those of abstract names belong to it.
+ */
+function withoutScopes(noUnixSockets: boolean): SeccompPolicy {
+  const group = { index: 0, op: 'eq', value: 0, width: 32 } as const;
+  const unix = { index: 0, op: 'eq', value: AF_UNIX, width: 32 } as const;
+  return {
+    default: 'allow',
+    rules: [
+      { syscalls: ['kill'], action: { errno: 'EPERM' }, args: [group] },
+      ...(noUnixSockets
+        ? [
+            { syscalls: ['socket'], action: { errno: 'EAFNOSUPPORT' }, args: [unix] } as const,
+            ...WAYS_TO_SOCKETS,
+          ]
+        : []),
+    ],
+  };
+}
+
 /** What only Landlock denies in a sandbox with namespaces, and the kernel's does not. */
-function withoutLandlock(abi: number, net: boolean): string[] {
+function withoutLandlock(abi: number, unixSockets: boolean): string[] {
   const lacks: readonly [what: string, abi: number][] = [
     ['files that it is given open can be opened anew, to write to them', 1],
     ['files that it is given open can be truncated', 3],
-    ['signals reach its own process group outside', 6],
-    ['abstract sockets outside can be connected to', net ? 6 : 0],
+    ['abstract sockets outside can be connected to', unixSockets ? SCOPES : 0],
   ];
   return lacks
     .filter(([, needed]) => abi < needed)
@@ -157,29 +187,32 @@ export function reducedSandbox(checked: CheckedSandbox, reason: string): Sandbox
 const ALL = [...LANDLOCK_ACCESS.keys()];
 const DEVICE = ['read_file', 'write_file', 'ioctl_dev', 'truncate'] as const;
 
+/** Ways to a socket past a rule on socket(2); of pairs, datagrams can be sent anywhere. */
+const WAYS_TO_SOCKETS: readonly SeccompRule[] = [
+  { syscalls: ['io_uring_setup'], action: { errno: 'EACCES' } },
+  {
+    syscalls: ['socketpair'],
+    action: { errno: 'EACCES' },
+    args: [{ index: 1, op: 'maskedEq', mask: SOCK_TYPE_MASK, value: SOCK_DGRAM, width: 32 }],
+  },
+  // i386: the kind of a socket is in memory.
+  ...[SYS_SOCKET, SYS_SOCKETPAIR].map(
+    (value) =>
+      ({
+        syscalls: ['socketcall'],
+        action: { errno: 'EACCES' },
+        args: [{ index: 0, op: 'eq', value, width: 32 }],
+      }) as const,
+  ),
+];
+
 /**
  * No sockets but pairs that are connected: where there are no namespaces, those by path lead
- * outside too, and Landlock does not stop that. Datagrams could be sent anywhere by such a pair.
+ * outside too, and Landlock does not stop that.
  */
 const NO_SOCKETS: SeccompPolicy = {
   default: 'allow',
-  rules: [
-    { syscalls: ['socket', 'io_uring_setup'], action: { errno: 'EACCES' } },
-    {
-      syscalls: ['socketpair'],
-      action: { errno: 'EACCES' },
-      args: [{ index: 1, op: 'maskedEq', mask: SOCK_TYPE_MASK, value: SOCK_DGRAM, width: 32 }],
-    },
-    // i386: the kind of a socket is in memory.
-    ...[SYS_SOCKET, SYS_SOCKETPAIR].map(
-      (value) =>
-        ({
-          syscalls: ['socketcall'],
-          action: { errno: 'EACCES' },
-          args: [{ index: 0, op: 'eq', value, width: 32 }],
-        }) as const,
-    ),
-  ],
+  rules: [{ syscalls: ['socket'], action: { errno: 'EACCES' } }, ...WAYS_TO_SOCKETS],
 };
 
 /** More than an ordinary program has, and less than hurts. */
@@ -198,6 +231,7 @@ function common(
   return {
     landlock: {
       paths: rules,
+      standardStreams: true,
       scopes: ['signal', 'abstract_unix_socket'],
       // What the kernel lacks of it is denied by the root directory too, or said to be missing.
       bestEffort: true,

@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readFileSync, rmdirSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { cgroupRequest } from '../../src/controls/cgroup.js';
@@ -88,15 +95,16 @@ test('a directory that is no control group is refused, and nothing stays open', 
 });
 
 /** Where this process may make groups, or why it may not. */
-function delegated(): { parent: string } | { skip: string } {
+function delegated(): { parent: string; above: string } | { skip: string } {
   const mounts = readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
   const point = mounts.find((line) => line.includes(' - cgroup2 '))?.split(' ')[4];
   if (point === undefined) return { skip: 'no control groups of version 2 are mounted' };
   const [, own = '/'] = /^0::(.*)$/m.exec(readFileSync('/proc/self/cgroup', 'utf8')) ?? [];
-  const parent = join(point, own, `safeexec-test-${process.pid}`);
+  const above = join(point, own);
+  const parent = join(above, `safeexec-test-${process.pid}`);
   try {
     mkdirSync(parent);
-    return { parent };
+    return { parent, above };
   } catch (error) {
     return { skip: `no group can be made: ${(error as Error).message}` };
   }
@@ -105,9 +113,34 @@ function delegated(): { parent: string } | { skip: string } {
 const place = delegated();
 const skip = 'skip' in place && place.skip;
 const parent = 'parent' in place ? place.parent : '';
-const controllers = skip ? '' : readFileSync(join(parent, 'cgroup.controllers'), 'utf8');
+const wordsOf = (path: string): string[] => readFileSync(path, 'utf8').split(/\s+/).filter(Boolean);
+
+/** Has the group above give controllers to those below it; which it did not give before. */
+function enable(above: string): string[] {
+  const control = join(above, 'cgroup.subtree_control');
+  const given = wordsOf(control);
+  const more = wordsOf(join(above, 'cgroup.controllers')).filter(
+    (name) => ['cpu', 'io', 'memory', 'pids'].includes(name) && !given.includes(name),
+  );
+  try {
+    writeFileSync(control, more.map((name) => `+${name}`).join(' '));
+    return more;
+  } catch {
+    // It has processes of its own, say.
+    return [];
+  }
+}
+
+const above = 'above' in place ? place.above : '';
+const enabled = skip ? [] : enable(above);
+const controllers = skip ? [] : wordsOf(join(parent, 'cgroup.controllers'));
 const without = (name: string) =>
-  skip || (!controllers.split(/\s/).includes(name) && `the controller '${name}' is not to be had`);
+  skip || (!controllers.includes(name) && `the controller '${name}' is not to be had`);
+/** `major:minor` of a disk; undefined where there is none. */
+const firstDisk = (): string | undefined => {
+  const [name] = readdirSync('/sys/block');
+  return name && readFileSync(`/sys/block/${name}/dev`, 'utf8').trim();
+};
 const groupOf = (pid: number | undefined) =>
   /^0::(.*)$/m.exec(readFileSync(`/proc/${pid}/cgroup`, 'utf8'))?.[1];
 
@@ -117,6 +150,8 @@ describe('control groups', { skip }, () => {
   after(() => {
     rmdirSync(existing);
     rmdirSync(parent);
+    const control = join(above, 'cgroup.subtree_control');
+    if (enabled.length > 0) writeFileSync(control, enabled.map((name) => `-${name}`).join(' '));
   });
 
   test('the process starts in a group that is there, by clone or by joining it', async () => {
@@ -209,6 +244,69 @@ describe('control groups', { skip }, () => {
       () => launch({ path: '/bin/true', cgroup: { parent, ...limit } }),
       (error) => error instanceof UnsupportedError && error.missing === missing,
     );
+  });
+
+  test('a parent below which nothing can be started is named, and is left as it was', () => {
+    const [crowded, threads] = [join(parent, 'crowded'), join(parent, 'crowded/threads')];
+    for (const path of [crowded, threads]) mkdirSync(path);
+    try {
+      // From now on other groups there are invalid.
+      writeFileSync(join(threads, 'cgroup.type'), 'threaded');
+      assert.throws(
+        () => launch({ path: '/bin/true', cgroup: { parent: crowded } }),
+        (error: Error) => error instanceof UnsupportedError && error.message.includes(crowded),
+      );
+      const entries = readdirSync(crowded, { withFileTypes: true });
+      const groups = entries.filter((entry) => entry.isDirectory());
+      assert.deepEqual(
+        groups.map(({ name }) => name),
+        ['threads'],
+      );
+    } finally {
+      for (const path of [threads, crowded]) rmdirSync(path);
+    }
+  });
+
+  test('no limits below a group with processes of its own', { skip: without('pids') }, async () => {
+    const crowded = join(parent, 'crowded');
+    mkdirSync(crowded);
+    const names = ['pids', 'memory'].filter((name) => !without(name));
+    const control = join(parent, 'cgroup.subtree_control');
+    writeFileSync(control, names.map((name) => `+${name}`).join(' '));
+    const holder = spawn('/bin/cat', { cgroup: crowded });
+    try {
+      for (const limit of [{ pidsMax: 9 }, without('memory') ? {} : { memoryMax: '1GiB' }]) {
+        if (Object.keys(limit).length === 0) continue;
+        assert.throws(
+          () => launch({ path: '/bin/true', cgroup: { parent: crowded, ...limit } }),
+          (error) => error instanceof UnsupportedError && /of its own/.test(error.message),
+        );
+      }
+      assert.deepEqual(wordsOf(join(crowded, 'cgroup.subtree_control')), []);
+    } finally {
+      holder.stdin?.end();
+      await once(holder, 'exit');
+      rmdirSync(crowded);
+    }
+  });
+
+  test('settings are those that the group has', {
+    skip: without('memory') || without('pids') || without('cpu'),
+  }, async () => {
+    const device = without('io') ? undefined : firstDisk();
+    const cgroup: NewCgroup = {
+      ...{ parent, name: 'settings', memoryMax: '64MiB', memoryHigh: '32MiB', pidsMax: 7 },
+      ...{ cpuMax: { quota: 50_000, period: 200_000 }, cpuWeight: 200 },
+      ...(device === undefined ? {} : { ioMax: [{ device, readBytes: '2MiB', writes: 9 }] }),
+    };
+    const files = ['memory.max', 'memory.high', 'pids.max', 'cpu.max', 'cpu.weight'];
+    if (device !== undefined) files.push('io.max');
+    const paths = files.map((file) => join(parent, 'settings', file));
+    const { stdout } = await run('cat', paths, { cgroup });
+    assert.deepEqual(stdout.trimEnd().split('\n'), [
+      ...[64 << 20, 32 << 20, 7, '50000 200000', 200].map(String),
+      ...(device === undefined ? [] : [`${device} rbps=${2 << 20} wbps=max riops=max wiops=9`]),
+    ]);
   });
 
   test('pids.max stops a fork bomb', { skip: without('pids') }, async () => {

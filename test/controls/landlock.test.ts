@@ -1,6 +1,17 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { type AddressInfo, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -21,6 +32,7 @@ import {
 } from '../../src/index.js';
 import { traces } from '../process/observe.js';
 
+const { O_RDONLY, O_RDWR } = constants;
 const { abi, reason } = landlockSupport();
 const needs = (needed: number): string | false =>
   abi >= needed ? false : (reason ?? `Landlock has ABI ${abi}, not ${needed}`);
@@ -415,6 +427,51 @@ describe('what is wrong is said before anything is started', { skip }, () => {
   }
 });
 
+describe('standard streams by name', { skip: needs(3) }, () => {
+  const [given, made] = [join(folder, 'given'), join(folder, 'made')];
+  const system = SYSTEM.map((path) => ({ path, access: 'execute', optional: true }) as const);
+  const proc = { path: '/proc', access: ['read_file', 'read_dir'] } as const;
+  /** What is said of commands whose input is a file, and whose output is another one. */
+  async function tried(
+    input: string,
+    flags: number,
+    standardStreams: boolean,
+    ...commands: string[]
+  ): Promise<string[]> {
+    writeFileSync(given, 'text');
+    const fds = [openSync(input, flags), openSync(made, 'w')] as const;
+    const stdio = [...fds, 'pipe'] as const;
+    const script = commands.map((each) => `(${each}) 2>&- && echo yes >&2 || echo no >&2`);
+    const landlock = { paths: [...system, proc], standardStreams };
+    try {
+      const options = { cwd: '/', landlock, stdio };
+      const { stderr } = await run('/bin/sh', ['-c', script.join('\n')], options);
+      return stderr.trim().split('\n');
+    } finally {
+      for (const fd of fds) closeSync(fd);
+    }
+  }
+  const commands = [
+    'cat /dev/stdin',
+    'echo x >> /dev/stdin',
+    'echo x > /dev/stdout',
+    'cat /dev/stdout',
+  ];
+
+  test('for what they are open for, and nothing more', async () => {
+    assert.deepEqual(await tried(given, O_RDONLY, false, ...commands), ['no', 'no', 'no', 'no']);
+    assert.deepEqual(await tried(given, O_RDONLY, true, ...commands), ['yes', 'no', 'yes', 'no']);
+    assert.equal(readFileSync(given, 'utf8'), 'text');
+    assert.deepEqual(await tried(given, O_RDWR, true, ...commands), ['yes', 'yes', 'yes', 'no']);
+    assert.equal(readFileSync(given, 'utf8'), 'textx\n');
+  });
+
+  test('not what lies beneath a directory', async () => {
+    const beneath = 'cat /proc/self/fd/0/given';
+    assert.deepEqual(await tried(folder, O_RDONLY, true, beneath), ['no']);
+  });
+});
+
 test('flags of the command', () => {
   const read = (values: Record<string, string | boolean | string[]>) =>
     JSON.parse(JSON.stringify(readControls(values)));
@@ -426,6 +483,7 @@ test('flags of the command', () => {
       'landlock-tcp-connect': 'none',
       'landlock-scopes': 'signal',
       'landlock-best-effort': true,
+      'landlock-standard-streams': true,
     }),
     {
       landlock: {
@@ -434,6 +492,7 @@ test('flags of the command', () => {
           { path: 'c', access: ['read_file', 'execute'] },
           { path: '/d', access: 'write', optional: true },
         ],
+        standardStreams: true,
         tcpBind: [80, 443],
         tcpConnect: [],
         scopes: ['signal'],

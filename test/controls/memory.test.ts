@@ -7,6 +7,7 @@ import { EXECUTORS } from '../../src/launch/executor.js';
 import { ADDR_NO_RANDOMIZE } from '../../src/plan/constants.js';
 import {
   failuresWithoutPrivileges,
+  isRoot,
   nodeOutput,
   outputOf,
   peerOutput,
@@ -96,4 +97,20 @@ describe('what cannot be meant is refused', () => {
       assert.throws(() => spawn('/bin/true', options), { code });
     });
   }
+});
+
+test('dumpable: exec decides, so that nothing else can be had', () => {
+  assert.throws(() => launch({ path: '/bin/true', dumpable: false }), {
+    name: 'UnsupportedError',
+    missing: 'dumpable',
+    message: /execve/,
+  });
+  assert.throws(() => launch({ path: '/bin/true', dumpable: 0 as never }), {
+    code: 'ERR_INVALID_ARG_TYPE',
+  });
+  // The helper is not dumpable when it has changed its user; the files of such are root's.
+  const uid = isRoot ? 65_534 : (process.getuid?.() as number);
+  const ids = isRoot ? { uid, gid: uid } : {};
+  const owner = outputOf(['stat', '-c', '%u', '/proc/self/environ'], { ...ids, dumpable: true });
+  assert.equal(owner, `${uid}\n`);
 });

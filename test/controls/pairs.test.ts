@@ -168,10 +168,11 @@ describe('what did not work together once', () => {
   }
 
   test('hard limits are raised while the right to is there', () => {
+    const landlock = { paths: [], bestEffort: true };
     const limits = { rtprio: 5, nofile: { soft: 3 }, core: { hard: 7 } };
     const typesWith = (options: SpawnOptions): string[] =>
-      inOrder(prepareControls({ limits, landlock: { paths: [] }, ...options })?.steps ?? {}).map(
-        (step) => ('resource' in step ? `${step.type} ${step.resource}` : step.type),
+      inOrder(prepareControls({ limits, landlock, ...options })?.steps ?? {}).map((step) =>
+        'resource' in step ? `${step.type} ${step.resource}` : step.type,
       );
     assert.deepEqual(typesWith({ namespaces: { user: true }, uid: 0 }), [
       ...['hardLimit core', 'hardLimit rtprio'],

@@ -131,6 +131,18 @@ test('the command ends with safeexec', async () => {
   await until('it is ended', () => isGone(Number(line)));
 });
 
+test('or by another signal', async () => {
+  const script = 'trap "echo told; exit" TERM; echo ready; while :; do sleep 0.01; done';
+  const args = ['run', '--parent-exit-signal', 'term', '--', '/bin/sh', '-c', script];
+  const cli = nodeSpawn(process.execPath, [command, ...args], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const lines = createInterface({ input: cli.stdout })[Symbol.asyncIterator]();
+  assert.equal((await lines.next()).value, 'ready');
+  cli.kill('SIGKILL');
+  assert.equal((await lines.next()).value, 'told');
+});
+
 test('all forms take it', async () => {
   const options = { killOnParentExit: true } as const;
   assert.equal((await run('/bin/true', [], options)).exitCode, 0);

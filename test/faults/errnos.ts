@@ -40,6 +40,8 @@ export const ERRNOS: Readonly<Record<string, readonly string[]>> = table({
   landlock_add_rule: 'EOPNOTSUPP EBADF EBADFD EFAULT EINVAL ENOMSG EPERM ENOSYS',
   landlock_create_ruleset: 'E2BIG EFAULT EINVAL ENOMSG EOPNOTSUPP ENOSYS',
   landlock_restrict_self: 'EOPNOTSUPP EBADF EBADFD EINVAL EPERM E2BIG ENOSYS',
+  readv: 'EBADF EINVAL EISDIR',
+  writev: 'EBADF EINVAL',
   lseek: 'EBADF EINVAL ENXIO EOVERFLOW ESPIPE',
   memfd_create: 'EACCES EPERM ENOSYS EFAULT EINVAL EMFILE ENFILE ENOMEM',
   mkdirat:

@@ -93,6 +93,7 @@ const TOLERATED: readonly Tolerance[] = [
     how: 'takes it for closed',
   },
   { at: 'landlock', syscall: 'landlock_add_rule', how: 'asks again, as for a file' },
+  { at: 'landlock', syscall: 'writev', how: 'takes the stream for closed' },
   { at: 'landlock', syscall: 'openat', how: 'opens again what may be missing' },
   { at: 'mkdir', syscall: 'mkdirat', how: 'makes it again, if it is not there' },
   // The working directory by its name once more, after mounts.

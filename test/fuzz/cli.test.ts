@@ -12,6 +12,7 @@ import { CONTROL_FLAGS } from '../../src/cli/flags/index.js';
 import { isSubcommand } from '../../src/cli/help.js';
 import { run } from '../../src/cli/run.js';
 import { UsageError } from '../../src/cli/usage.js';
+import { UnsupportedError } from '../../src/errors.js';
 import { children } from '../process/observe.js';
 import { runs } from '../soak.js';
 
@@ -69,11 +70,12 @@ describe('arbitrary command lines', { concurrency: 1 }, () => {
     try {
       return await call();
     } catch (error) {
-      // What main() prints with the code 2.
+      // What main() prints, with the codes 2 and 125.
       if (error instanceof UsageError) {
         written += error.message;
         return 2;
       }
+      if (error instanceof UnsupportedError) return 125;
       throw error;
     } finally {
       process.stdout.write = real.out;

@@ -203,6 +203,7 @@ export const SAMPLE_PLANS: readonly SamplePlan[] = [
             },
           ],
           ports: [],
+          streams: { read: 0, write: LANDLOCK_ACCESS_FS_WRITE_FILE },
           flags: 0,
         },
       ],

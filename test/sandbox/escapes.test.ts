@@ -29,8 +29,10 @@ import {
 } from '../../src/index.js';
 import { F_SETFD } from '../../src/plan/constants.js';
 import { engine } from '../../src/process/engine.js';
+import { without } from '../controls/isolated.js';
+import { openTerminal } from '../controls/terminal.js';
 import { pidsOf, until } from '../process/observe.js';
-import { ESCAPES, type Outside } from './escapes.js';
+import { ESCAPES, type Escape, type Outside } from './escapes.js';
 
 const isRoot = process.getuid?.() === 0;
 const NOBODY = 65534;
@@ -110,14 +112,39 @@ async function attempt(script: string, options: RunOptions): Promise<string> {
 
 describe('what a sandbox refuses, and what would be done without it', { concurrency: 2 }, () => {
   for (const { name, needs, script } of ESCAPES) {
-    const skip = needs === 'root' && !isRoot && 'it takes root to prepare this';
-    test(name, { skip }, async () => {
+    test(name, { skip: lack(needs) }, async () => {
       const text = script(outside);
-      assert.match(await attempt(text, { sandbox }), /^refused/);
-      const bare: RunOptions = needs === 'fd' ? { stdio: inherited() } : {};
+      const given: RunOptions = needs === 'terminal' ? { stdio: withTerminal() } : {};
+      assert.match(await attempt(text, { ...given, sandbox }), /^refused/);
+      const bare: RunOptions = needs === 'fd' ? { stdio: inherited() } : given;
       assert.match(await attempt(text, bare), /escaped/);
     });
   }
+
+  test('connect to an abstract socket, where it has the network', async () => {
+    const { script } = ESCAPES.find(
+      ({ name }) => name === 'connect to an abstract socket',
+    ) as Escape;
+    const withNet = { ...sandbox, net: true };
+    assert.match(await attempt(script(outside), { sandbox: withNet }), /^refused/);
+    const { script: byPort } = ESCAPES.find(({ name }) => name === 'connect by TCP') as Escape;
+    assert.match(await attempt(byPort(outside), { sandbox: withNet }), /escaped/);
+  });
+
+  test('signal its process group, in which is who started it', async (t) => {
+    // Two that nobody else in the group minds.
+    const seen: string[] = [];
+    const note = (signal: string): unknown => seen.push(signal);
+    process.on('SIGWINCH', note);
+    t.after(() => process.off('SIGWINCH', note));
+    const escaped = once(process, 'SIGURG');
+    const signal = (name: string) =>
+      `try { process.kill(0, '${name}') } catch {} console.log('ran')`;
+    assert.equal(await attempt(signal('SIGWINCH'), { sandbox }), 'ran');
+    assert.equal(await attempt(signal('SIGURG'), {}), 'ran');
+    await escaped;
+    assert.deepEqual(seen, []);
+  });
 
   test('a set-user-ID program that a user may run', { skip: !isRoot }, async () => {
     const { stdout } = await asNobody(`
@@ -128,6 +155,21 @@ describe('what a sandbox refuses, and what would be done without it', { concurre
       }`);
     assert.deepEqual(stdout.trim().split('\n'), [String(NOBODY), '0']);
   });
+});
+
+/** Why an attempt cannot be made here; false if it can. */
+function lack(needs: Escape['needs']): string | false {
+  if (needs === 'root' || needs === 'terminal') return !isRoot && 'it takes root to prepare this';
+  return needs === 'perl' && without('perl');
+}
+
+let opened: ReturnType<typeof openTerminal> | undefined;
+function withTerminal(): RunOptions['stdio'] {
+  opened ??= openTerminal();
+  return ['pipe', 'pipe', 'pipe', opened.terminal];
+}
+after(() => {
+  if (opened !== undefined) for (const fd of Object.values(opened)) closeSync(fd);
 });
 
 test('a file that it is given to read is not opened anew to write to it', {

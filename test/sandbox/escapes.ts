@@ -3,6 +3,9 @@
  * what it prints else says how it was refused. They are JavaScript, run by this Node.
  */
 
+import { syscallNumber } from '../../src/machine/syscall-table.js';
+import { ADDR_NO_RANDOMIZE, TIOCSTI } from '../../src/plan/constants.js';
+
 /** What the test has prepared outside. */
 export interface Outside {
   /** A file with a secret, in a folder that the sandbox may not read. */
@@ -27,8 +30,8 @@ export interface Outside {
 export interface Escape {
   readonly name: string;
   readonly script: (outside: Outside) => string;
-  /** What it takes without a sandbox: root, or a descriptor that is given. */
-  readonly needs?: 'root' | 'fd';
+  /** What it takes without a sandbox: root, or a descriptor that is given; or perl(1) to try. */
+  readonly needs?: 'root' | 'fd' | 'perl' | 'terminal';
 }
 
 const q = JSON.stringify;
@@ -43,6 +46,16 @@ const connect = (target: string): string => `
   const socket = require('node:net').connect(${target});
   socket.on('connect', () => { console.log('escaped'); process.exit(); });
   socket.on('error', (e) => console.log('refused', e.code));`;
+
+/** A system call, of which 0 or more is said. */
+const call = (name: string, ...args: number[]): string => {
+  const number = syscallNumber(name, process.arch as 'x64');
+  const code = `exit(syscall(${[number, ...args].join(', ')}) < 0)`;
+  return attempt(`
+    const { status, error } = spawnSync('perl', ['-e', ${q(code)}]);
+    if (error) throw error;
+    if (status !== 0) throw new Error('status ' + status)`);
+};
 
 /** Reads the first of several paths to the same. */
 const readAny = (paths: readonly string[]): string =>
@@ -162,6 +175,31 @@ export const ESCAPES: readonly Escape[] = [
         });
         for (const path of [file, file + '2']) fs.rmSync(path, { force: true });
         if (modes.every((mode) => mode === 0)) throw new Error(codes.join())`),
+  },
+  {
+    name: 'change a setting of the machine',
+    needs: 'root',
+    script: () =>
+      attempt(`
+        const file = '/proc/sys/kernel/core_pattern';
+        fs.writeFileSync(file, fs.readFileSync(file))`),
+  },
+  {
+    name: 'type into a terminal',
+    needs: 'terminal',
+    script: () =>
+      attempt(`
+        const code = 'exit(!ioctl(STDIN, ${TIOCSTI}, my $key = "x"))';
+        const { status, error } = spawnSync('perl', ['-e', code], { stdio: [3, 'pipe', 'pipe'] });
+        if (error) throw error;
+        if (status !== 0) throw new Error('status ' + status)`),
+  },
+  { name: 'be traced', needs: 'perl', script: () => call('ptrace', 0, 0, 0, 0) },
+  { name: 'have a session keyring', needs: 'perl', script: () => call('keyctl', 0, -3, 1) },
+  {
+    name: 'have a program that is laid out as foreseen',
+    needs: 'perl',
+    script: () => call('personality', ADDR_NO_RANDOMIZE),
   },
   {
     name: 'make a user namespace',

@@ -14,7 +14,7 @@ import { createServer } from 'node:net';
 import { networkInterfaces, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, describe, test } from 'node:test';
-import { fullSandbox } from '../../src/controls/sandbox.js';
+import { fullSandbox, type Sandbox } from '../../src/controls/sandbox.js';
 import { checkSandbox } from '../../src/controls/sandbox-options.js';
 import {
   launch,
@@ -149,6 +149,23 @@ test('the network is this machine’s only if that is asked for', async () => {
   for (const name of Object.keys(networkInterfaces())) assert.ok(names.includes(name), name);
 });
 
+test('standard streams have their names: a terminal, a file, nothing', (t) => {
+  const script = 'echo out > /dev/stdout && echo err > /dev/stderr && cat < /dev/stdin';
+  const file = join(folder, 'stream');
+  let master: number;
+  let terminal: number;
+  try {
+    ({ master, terminal } = openTerminal());
+  } catch (error) {
+    return t.skip(`no terminal can be had: ${(error as Error).message}`);
+  }
+  const log = openSync(file, 'a');
+  const stdio = ['ignore', terminal, log] as const;
+  const { status } = spawnSync('sh', ['-c', script], { sandbox: true, stdio });
+  for (const fd of [master, terminal, log]) closeSync(fd);
+  assert.deepEqual([status, readFileSync(file, 'utf8')], [0, 'err\n']);
+});
+
 test('/tmp has a size, or is not there', async () => {
   const full = await shell('head -c 2000000 /dev/zero > /tmp/x', { tmp: '1MiB' });
   assert.match(full.stderr, /No space left/);
@@ -257,19 +274,50 @@ function withoutNamespaces(code: string, through: readonly string[] = []): unkno
   );
 }
 
+/** A sandbox as it is where Landlock has an older ABI. */
+function older(abi: number, settings: SandboxSettings = {}): Sandbox {
+  const checked = checkSandbox({ sandbox: settings });
+  assert.ok(checked !== null);
+  return fullSandbox(checked, { abi });
+}
+
 test('what only Landlock denies is said where the kernel lacks it', () => {
-  const missing = (abi: number, net = false): string => {
-    const checked = checkSandbox({ sandbox: { net } });
-    assert.ok(checked !== null);
-    return fullSandbox(checked, { abi }).inForce.missing.join('\n');
-  };
+  const missing = (abi: number, settings?: SandboxSettings): string =>
+    older(abi, settings).inForce.missing.join('\n');
   assert.match(missing(0), /opened anew, to write to them: .* needs Linux 5\.13/);
   assert.doesNotMatch(missing(1), /opened anew/);
   assert.match(missing(2), /truncated: .* needs Linux 6\.2/);
-  assert.match(missing(5), /signals .* needs Linux 6\.12/);
-  assert.doesNotMatch(missing(5), /abstract|truncated/);
-  assert.match(missing(5, true), /abstract sockets .* needs Linux 6\.12/);
-  assert.doesNotMatch(missing(6, true), /Linux/);
+  assert.doesNotMatch(missing(5), /Linux/);
+  const weaker = { net: true, bestEffort: true };
+  assert.match(missing(5, weaker), /abstract sockets .* needs Linux 6\.12/);
+  for (const all of [missing(5, { net: true }), missing(6, weaker)]) {
+    assert.doesNotMatch(all, /Linux/);
+  }
+});
+
+test('what Landlock has no scopes for, a filter denies', async () => {
+  assert.equal(older(6, { net: true }).filter, undefined);
+  const script = `
+    const net = require('node:net');
+    const { spawn } = require('node:child_process');
+    const said = [];
+    for (const pid of [0, process.pid]) {
+      try { process.kill(pid, 0); said.push('signalled'); } catch (e) { said.push(e.code); }
+    }
+    const child = spawn('cat', { stdio: ['ignore', 'pipe', 'ignore'] });
+    child.on('exit', (code) => {
+      said.push(code);
+      const server = net.createServer().on('error', (e) => console.log(...said, e.code));
+      server.listen('\\0safeexec-' + process.pid, () => { console.log(...said, 'listens'); server.close(); });
+    });`;
+  const said = async (settings: SandboxSettings): Promise<string> => {
+    const seccomp = older(5, settings).filter;
+    return (await run(process.execPath, ['-e', script], { seccomp, cwd: '/' })).stdout.trim();
+  };
+  // What it starts has pipes of libuv, which are socket pairs.
+  assert.equal(await said({}), 'EPERM signalled 0 listens');
+  assert.equal(await said({ net: true }), 'EPERM signalled 0 EAFNOSUPPORT');
+  assert.equal(await said({ net: true, bestEffort: true }), 'EPERM signalled 0 listens');
 });
 
 describe('with the best that there is', () => {

@@ -32,7 +32,8 @@ Control group (version 2):
   --cgroup-parent DIR   makes a group for the command below this one; default: safeexec's own
   --memory-max SIZE, --memory-high SIZE, --memory-swap-max SIZE, --pids-max N,
   --cpu-max CPUS, --cpu-weight N
-                        limits of a group that is made; 'max' is none
+                        limits of a group that is made; 'max' is none; CPUS may be
+                        QUOTA:PERIOD, in microseconds
   --io-max DEVICE,KEY=VALUE...
                         for a block device, as 8:0,rbps=10MiB,wiops=100; keys rbps, wbps, riops, wiops;
                         any number of times
@@ -62,7 +63,9 @@ function given(name: keyof NewCgroup, value: unknown): Partial<NewCgroup> {
   return value === undefined ? {} : { [name]: value };
 }
 
-function amount(text: string): number | string {
+function amount(text: string): number | string | { quota: number; period: number } {
+  const [, quota, period] = /^(\d+):(\d+)$/.exec(text) ?? [];
+  if (period !== undefined) return { quota: Number(quota), period: Number(period) };
   return /^\d+(\.\d+)?$/.test(text) ? Number(text) : text;
 }
 

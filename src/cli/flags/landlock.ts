@@ -11,6 +11,7 @@ export const LANDLOCK_FLAGS: FlagGroup = {
   options: {
     'landlock-path': { type: 'string', multiple: true },
     'landlock-path-try': { type: 'string', multiple: true },
+    'landlock-standard-streams': { type: 'boolean' },
     'landlock-handled': { type: 'string' },
     'landlock-tcp-bind': { type: 'string' },
     'landlock-tcp-connect': { type: 'string' },
@@ -25,6 +26,8 @@ Landlock; what is restricted is denied, but for what is named:
                         same), or rights as read_file,execute; any number of times; none for no path
   --landlock-path-try ACCESS:PATH
                         the same, if the path is there
+  --landlock-standard-streams
+                        standard streams may be opened by name, as /dev/stderr
   --landlock-handled LIST
                         the rights on files that are restricted; default all
   --landlock-tcp-bind LIST, --landlock-tcp-connect LIST
@@ -38,6 +41,7 @@ Landlock; what is restricted is denied, but for what is named:
   read: (values): ControlOptions => {
     const landlock: LandlockOptions = {
       paths: paths(values),
+      standardStreams: values['landlock-standard-streams'] === true ? true : undefined,
       handled: listOf(values, 'landlock-handled') as LandlockAccess[] | undefined,
       tcpBind: ports(values, 'landlock-tcp-bind'),
       tcpConnect: ports(values, 'landlock-tcp-connect'),

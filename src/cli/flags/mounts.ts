@@ -4,7 +4,17 @@ import { UsageError } from '../usage.js';
 import type { FlagGroup, FlagValues } from './flag-group.js';
 
 const string = { type: 'string' } as const;
+const boolean = { type: 'boolean' } as const;
 const list = { type: 'string', multiple: true } as const;
+
+/** Flags of the root: its setting, and the kinds of root that have it. */
+const OF_ROOT: Readonly<Record<string, readonly [name: string, ...kinds: string[]]>> = {
+  'root-read-only': ['readOnly', 'root', 'tmpfs-root'],
+  'root-nosuid': ['nosuid', 'root'],
+  'root-nodev': ['nodev', 'root'],
+  'tmpfs-root-size': ['size', 'tmpfs-root'],
+  'tmpfs-root-mode': ['mode', 'tmpfs-root'],
+};
 
 /** Flags of one mount, as bwrap(1) calls them, and what each stands for. */
 const SHORT: Readonly<Record<string, (value: string) => Record<string, unknown>>> = {
@@ -20,8 +30,12 @@ export const MOUNT_FLAGS: FlagGroup = {
   options: {
     root: string,
     chroot: string,
-    'tmpfs-root': { type: 'boolean' },
-    'root-read-only': { type: 'boolean' },
+    'tmpfs-root': boolean,
+    'tmpfs-root-size': string,
+    'tmpfs-root-mode': string,
+    'root-read-only': boolean,
+    'root-nosuid': boolean,
+    'root-nodev': boolean,
     mount: list,
     ...Object.fromEntries(Object.keys(SHORT).map((flag) => [flag, list])),
   },
@@ -29,8 +43,12 @@ export const MOUNT_FLAGS: FlagGroup = {
 Mounts and the root, each in a new mount namespace:
   --root DIR            makes a directory the root: pivot_root(2)
   --tmpfs-root          an empty root, for the mounts
+  --tmpfs-root-size SIZE, --tmpfs-root-mode OCTAL
+                        of that one; default: half of the memory, 755
   --chroot DIR          the same as --root by chroot(2), without a namespace
   --root-read-only      nothing but what is mounted can be written to
+  --root-nosuid, --root-nodev
+                        of --root: no set-user-ID bits, no devices
   --bind SRC[:DEST], --ro-bind SRC[:DEST], --dev-bind SRC[:DEST],
   --tmpfs DEST, --proc DEST, --dev DEST
                         mounts, any number of times; those of higher directories come first
@@ -68,10 +86,8 @@ function parseMount(given: string): Record<string, unknown> {
   const mount: Record<string, unknown> = { type };
   for (const field of fields) {
     const [, name = field, value] = /^(.*?)=(.*)$/.exec(field) ?? [];
-    if (name === 'mode') {
-      if (!/^[0-7]+$/.test(value ?? '')) throw new UsageError('the mode of a mount is octal');
-      mount[name] = Number.parseInt(value as string, 8);
-    } else if (name === 'lower') mount[name] = value?.split(':');
+    if (name === 'mode') mount[name] = octal(value);
+    else if (name === 'lower') mount[name] = value?.split(':');
     else mount[name] = value === undefined || value === 'true' ? true : value;
     if (value === 'false') mount[name] = false;
   }
@@ -79,12 +95,27 @@ function parseMount(given: string): Record<string, unknown> {
 }
 
 function rootOf(values: FlagValues): Root | undefined {
-  const { root, chroot, 'tmpfs-root': empty, 'root-read-only': readOnly = false } = values;
-  if ([root, chroot, empty].filter((each) => each !== undefined).length > 1) {
+  const given = ['root', 'chroot', 'tmpfs-root'].filter((kind) => values[kind] !== undefined);
+  if (given.length > 1) {
     throw new UsageError('there is one root: --root, --chroot or --tmpfs-root');
   }
-  if (empty) return { type: 'tmpfs', readOnly: readOnly as boolean };
-  if (root !== undefined) return { path: root as string, readOnly: readOnly as boolean };
-  if (readOnly) throw new UsageError('--root-read-only is for --root and --tmpfs-root');
-  return chroot === undefined ? undefined : { path: chroot as string, type: 'chroot' };
+  const [kind] = given;
+  const settings: Record<string, unknown> = {};
+  for (const [flag, [name, ...kinds]] of Object.entries(OF_ROOT)) {
+    const value = values[flag];
+    if (value === undefined) continue;
+    if (!kinds.includes(kind ?? '')) {
+      throw new UsageError(`--${flag} is for ${kinds.map((each) => `--${each}`).join(' and ')}`);
+    }
+    settings[name] = name === 'mode' ? octal(String(value)) : value;
+  }
+  if (kind === 'tmpfs-root') return { type: 'tmpfs', ...settings };
+  if (kind === 'root') return { path: values.root as string, ...settings };
+  return kind === undefined ? undefined : { path: values.chroot as string, type: 'chroot' };
+}
+
+/** The bits of a mode. */
+function octal(text: string | undefined): number {
+  if (/^[0-7]+$/.test(text ?? '')) return Number.parseInt(text as string, 8);
+  throw new UsageError('the mode of a mount is octal');
 }

@@ -3,6 +3,7 @@ import type { Limits } from '../../controls/limits.js';
 import type { Scheduling } from '../../controls/scheduling.js';
 import { UsageError } from '../usage.js';
 import type { FlagGroup, FlagValues } from './flag-group.js';
+import { signalOf } from './values.js';
 
 const string = { type: 'string' } as const;
 const boolean = { type: 'boolean' } as const;
@@ -25,6 +26,15 @@ const SIGNAL_LISTS = {
   'signal-defaults': 'signalDefaults',
 } as const;
 
+/** Flags that are an option's value, and that value. */
+const SWITCHES = {
+  'transparent-huge-pages': { transparentHugePages: true },
+  'no-transparent-huge-pages': { transparentHugePages: false },
+  'address-randomization': { addressRandomization: true },
+  'no-address-randomization': { addressRandomization: false },
+  'no-dumpable': { dumpable: false },
+} as const;
+
 /** Session, scheduling, memory, limits, signals, descriptors. */
 export const PROCESS_FLAGS: FlagGroup = {
   options: {
@@ -35,8 +45,8 @@ export const PROCESS_FLAGS: FlagGroup = {
     cpus: string,
     'io-priority': string,
     limit: { type: 'string', multiple: true },
-    'no-transparent-huge-pages': boolean,
-    'no-address-randomization': boolean,
+    'reset-on-fork': boolean,
+    ...Object.fromEntries(Object.keys(SWITCHES).map((flag) => [flag, boolean])),
     ...Object.fromEntries(Object.keys(SIGNAL_LISTS).map((flag) => [flag, string])),
     'exec-fd': string,
     'exec-fd-keep-open': boolean,
@@ -52,12 +62,15 @@ Process:
   --nice N              nice value itself, -20 to 19: --nice=-5
   --scheduling POLICY   other, batch, idle, fifo:PRIORITY, rr:PRIORITY,
                         deadline:RUNTIME:DEADLINE[:PERIOD] in nanoseconds
+  --reset-on-fork       its children have the usual policy; goes with --scheduling
   --cpus LIST           CPUs it may run on, as 0-3,5
   --io-priority CLASS   none, idle, best-effort[:LEVEL], realtime[:LEVEL]; 0 to 7
   --timer-slack NS      nanoseconds by which timers may be late
   --oom-score-adjust N  -1000 to 1000: how soon it is ended when memory is short
-  --no-transparent-huge-pages
-  --no-address-randomization
+  --no-transparent-huge-pages, --no-address-randomization
+  --transparent-huge-pages, --address-randomization
+                        take these back where they are inherited
+  --no-dumpable         is refused: exec makes a program dumpable, whatever was set
   --limit NAME=VALUE    resource limit, by its name in prlimit(1): as=2GiB, nofile=64:128
                         (soft:hard), core=0:, cpu=unlimited; any number of times
   --signal-mask LIST    signals that are blocked, as TERM,INT
@@ -78,7 +91,9 @@ Process:
     }
     if (values.umask !== undefined) options.umask = octal(String(values.umask));
     if (values.setsid) options.setsid = true;
-    if (values.scheduling !== undefined) options.scheduling = scheduling(String(values.scheduling));
+    if (values.scheduling !== undefined) options.scheduling = scheduling(values);
+    else if (values['reset-on-fork'])
+      throw new UsageError('--reset-on-fork goes with --scheduling');
     if (values.cpus !== undefined) options.cpus = values.cpus;
     if (values['io-priority'] !== undefined) {
       const [name, level] = String(values['io-priority']).split(/:(.*)/s);
@@ -88,8 +103,12 @@ Process:
       };
     }
     if (values.limit !== undefined) options.limits = limits(values.limit as string[]);
-    if (values['no-transparent-huge-pages']) options.transparentHugePages = false;
-    if (values['no-address-randomization']) options.addressRandomization = false;
+    for (const [flag, option] of Object.entries(SWITCHES)) {
+      if (!values[flag]) continue;
+      const [name] = Object.keys(option) as [string];
+      if (name in options) throw new UsageError(`--${flag.replace(/^no-/, '')} is given both ways`);
+      Object.assign(options, option);
+    }
     if (values.cwd !== undefined && values['cwd-fd'] !== undefined) {
       throw new UsageError('--cwd and --cwd-fd do not go together');
     }
@@ -125,18 +144,19 @@ function signals(text: string, name: string): 'all' | (string | number)[] {
     .filter((name) => name !== '')
     .map((name) => {
       if (/^\d+$/.test(name)) return Number(name);
-      const upper = name.toUpperCase();
-      return upper.startsWith('SIG') ? upper : `SIG${upper}`;
+      return signalOf(name);
     });
 }
 
-function scheduling(text: string): Scheduling {
+function scheduling(values: FlagValues): Scheduling {
+  const text = String(values.scheduling);
   const [policy, ...rest] = text.split(':');
   const numbers = rest.map((number) => integer(number, 'scheduling'));
   const names = policy === 'deadline' ? ['runtime', 'deadline', 'period'] : ['priority'];
   if (numbers.length > names.length) throw new UsageError(`--scheduling is too long: '${text}'`);
   const given = numbers.map((number, i) => [names[i], number]);
-  return { policy, ...Object.fromEntries(given) } as Scheduling;
+  const reset = values['reset-on-fork'] ? { resetOnFork: true } : {};
+  return { policy, ...Object.fromEntries(given), ...reset } as Scheduling;
 }
 
 /** As prlimit(1) has them: `VALUE`, `SOFT:HARD`, `SOFT:`, `:HARD`. */

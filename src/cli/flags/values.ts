@@ -17,3 +17,9 @@ export function numberOf(text: string, flag: string, max: number): number {
   if (!(value <= max)) throw new UsageError(`${flag} wants a number up to ${max}, not '${text}'`);
   return value;
 }
+
+/** The name of a signal, which may lack its SIG. */
+export function signalOf(text: string): string {
+  const upper = text.toUpperCase();
+  return upper.startsWith('SIG') ? upper : `SIG${upper}`;
+}

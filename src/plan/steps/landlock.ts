@@ -3,6 +3,7 @@ import type { Place } from '../../program/instruction.js';
 import {
   AT_FDCWD,
   ENOENT,
+  ENOTDIR,
   LANDLOCK_RULE_NET_PORT,
   LANDLOCK_RULE_PATH_BENEATH,
   O_CLOEXEC,
@@ -30,6 +31,8 @@ export interface LandlockStep {
   readonly scopes: number;
   readonly paths: readonly LandlockPathRule[];
   readonly ports: readonly { readonly port: number; readonly access: number }[];
+  /** What is allowed with a file that is a standard stream, as far as it is open for that. */
+  readonly streams?: { readonly read: number; readonly write: number };
   /** Of landlock_restrict_self(2). */
   readonly flags: number;
 }
@@ -39,7 +42,7 @@ const PARENT_FD = 8;
 
 export const LANDLOCK_STEPS: StepKinds<LandlockStep> = {
   landlock: {
-    emit({ files, network, scopes, paths, ports, flags }, emitter) {
+    emit({ files, network, scopes, paths, ports, streams, flags }, emitter) {
       const { b } = emitter;
       const step = { step: 'landlock' };
       const attr = [files, network, scopes];
@@ -53,6 +56,9 @@ export const LANDLOCK_STEPS: StepKinds<LandlockStep> = {
       );
       b.resultTo(created, ruleset);
       for (const rule of paths) addPath(rule, ruleset, emitter);
+      if (streams !== undefined) {
+        for (const fd of [0, 1, 2]) addStream(fd, streams, ruleset, emitter);
+      }
       for (const { port, access } of ports) {
         const attr = u64(emitter, access, port);
         b.copy(ruleset, b.argumentOf(b.position + 1, 0));
@@ -108,6 +114,42 @@ function addPath(
   }
   b.copy(fd, b.argumentOf(b.position + 1, 0));
   b.syscall('close', [0], { step });
+  b.place(done);
+}
+
+/**
+ * What a descriptor can do without a path, it may do by one too: /dev/stderr. Whether it is open for
+ * that, a call without buffers tells, which does nothing to the file. A directory is left out, for
+ * its rule would hold beneath it; what has no path, a pipe, takes no rule and needs none.
+ */
+function addStream(
+  fd: number,
+  { read, write }: NonNullable<LandlockStep['streams']>,
+  ruleset: Place,
+  emitter: Emitter,
+): void {
+  const { b } = emitter;
+  const step = { step: 'landlock' };
+  const [isFile, done] = [b.label(), b.label()];
+  const inside = b.words(0);
+  b.syscall('openat', [fd, b.string('.'), O_PATH | O_CLOEXEC, 0], { result: inside, step });
+  b.branchIfEqual(inside, -ENOTDIR, isFile);
+  b.copy(inside, b.argumentOf(b.position + 1, 0));
+  b.syscall('close', [0], { step });
+  b.jump(done);
+  b.place(isFile);
+  for (const [call, access] of [
+    ['readv', read],
+    ['writev', write],
+  ] as const) {
+    if (access === 0) continue;
+    const closed = b.label();
+    b.syscall(call, [fd, 0, 0], { onError: closed, step });
+    b.copy(ruleset, b.argumentOf(b.position + 1, 0));
+    const attr = u64(emitter, access, fd);
+    b.syscall('landlock_add_rule', [0, LANDLOCK_RULE_PATH_BENEATH, attr, 0], { step });
+    b.place(closed);
+  }
   b.place(done);
 }
 

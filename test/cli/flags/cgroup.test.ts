@@ -30,6 +30,9 @@ test('flags of control groups', () => {
     ],
   );
   assert.deepEqual(settings({ 'cgroup-keep': true }).path, null);
+  assert.deepEqual(settings({ 'cpu-max': '5000:20000' }).settings, [
+    { file: 'cpu.max', text: '5000 20000' },
+  ]);
 });
 
 test('what is wrong with them', () => {

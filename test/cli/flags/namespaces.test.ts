@@ -43,7 +43,14 @@ test('flags are the options of their names', () => {
     { type: 'bind', source: '/s', optional: true, nosuid: false },
   ]);
   assert.deepEqual(root, { path: '/r', readOnly: true });
-  assert.deepEqual(readControls({ 'tmpfs-root': true }).root, { type: 'tmpfs', readOnly: false });
+  assert.deepEqual(readControls({ 'tmpfs-root': true }).root, { type: 'tmpfs' });
+  assert.deepEqual(
+    readControls({ 'tmpfs-root': true, 'tmpfs-root-size': '1MiB', 'tmpfs-root-mode': '0700' }).root,
+    { type: 'tmpfs', size: '1MiB', mode: 0o700 },
+  );
+  assert.deepEqual(readControls({ root: '/r', 'root-nosuid': true, 'root-nodev': true }).root, {
+    ...{ path: '/r', nosuid: true, nodev: true },
+  });
   assert.deepEqual(readControls({ chroot: '/c' }).root, { path: '/c', type: 'chroot' });
   assert.deepEqual(Object.keys(readControls({ 'unshare-all': true }).namespaces ?? {}), [
     ...['user', 'mount', 'pid', 'network', 'ipc', 'uts', 'cgroup'],
@@ -58,7 +65,10 @@ test('what is wrong with them: 2, and a message', async () => {
     [['--map-user', 'root'], /--map-user wants a number/],
     [['--map-user', '-1'], /Did you forget|out of range|ambiguous/],
     [['--root', '/', '--chroot', '/'], /one root/],
-    [['--chroot', '/', '--root-read-only'], /--root-read-only is for/],
+    [['--chroot', '/', '--root-read-only'], /--root-read-only is for --root and --tmpfs-root/],
+    [['--tmpfs-root', '--root-nodev'], /--root-nodev is for --root/],
+    [['--root', '/', '--tmpfs-root-size', '1MiB'], /--tmpfs-root-size is for --tmpfs-root/],
+    [['--tmpfs-root', '--tmpfs-root-mode', '8'], /octal/],
     [['--mount', 'tmpfs,target=/x,mode=9'], /octal/],
     [['--mount', 'floppy,target=/x'], /must be one of: bind/],
     [['--tmpfs', 'x'], /absolute path/],

@@ -30,6 +30,10 @@ const READ: readonly (readonly [Record<string, string | boolean | string[]>, obj
     { scheduling: 'deadline:2000:3000:4000' },
     { scheduling: { policy: 'deadline', runtime: 2000, deadline: 3000, period: 4000 } },
   ],
+  [
+    { scheduling: 'fifo:5', 'reset-on-fork': true },
+    { scheduling: { policy: 'fifo', priority: 5, resetOnFork: true } },
+  ],
   [{ cpus: '0-3,5' }, { cpus: '0-3,5' }],
   [{ 'io-priority': 'idle' }, { ioPriority: { class: 'idle', level: undefined } }],
   [{ 'io-priority': 'best-effort:7' }, { ioPriority: { class: 'best-effort', level: 7 } }],
@@ -37,6 +41,10 @@ const READ: readonly (readonly [Record<string, string | boolean | string[]>, obj
   [{ 'oom-score-adjust': '-10' }, { oomScoreAdjust: -10 }],
   [{ 'no-transparent-huge-pages': true }, { transparentHugePages: false }],
   [{ 'no-address-randomization': true }, { addressRandomization: false }],
+  [
+    { 'transparent-huge-pages': true, 'address-randomization': true },
+    { transparentHugePages: true, addressRandomization: true },
+  ],
   [
     { limit: ['as=2GiB', 'nofile=64:128', 'core=0:', 'cpu=:unlimited', 'locks=unlimited'] },
     {
@@ -75,6 +83,8 @@ describe('what is wrong is an error of usage', () => {
     { limit: ['nofile'] },
     { scheduling: 'rr:x' },
     { scheduling: 'rr:1:2' },
+    { 'reset-on-fork': true },
+    { 'address-randomization': true, 'no-address-randomization': true },
     { 'io-priority': 'idle:' },
     { 'exec-fd-keep-open': true },
     { cwd: '/', 'cwd-fd': '3' },
@@ -97,6 +107,14 @@ describe('what is wrong is an error of usage', () => {
       assert.deepEqual([code, stderr.startsWith('safeexec: ')], [2, true], stderr);
     }
   });
+});
+
+test('what no kernel can do is said, in a line', async () => {
+  for (const subcommand of ['run', 'explain']) {
+    const { code, stderr } = await cli([subcommand, '--no-dumpable', 'true']);
+    assert.equal(code, 125);
+    assert.match(stderr, /^safeexec: no process .*dumpable.*\n$/);
+  }
 });
 
 test('run does it', async () => {

@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { EINVAL, EMFILE, ENOENT, LANDLOCK_RULE_PATH_BENEATH } from '../../../src/plan/constants.js';
+import {
+  EBADF,
+  EINVAL,
+  EMFILE,
+  ENOENT,
+  ENOTDIR,
+  LANDLOCK_RULE_PATH_BENEATH,
+} from '../../../src/plan/constants.js';
 import type { LandlockStep } from '../../../src/plan/steps/landlock.js';
 import { ALL_MACHINES, runSteps, type SimulatedCall } from './run-step.js';
 
@@ -30,8 +37,14 @@ function simulated(log: string[], files: string[] = [], missing: string[] = []):
         open.set(90, 'ruleset');
         return 90;
       }
+      case 'readv':
+      case 'writev':
+        // The first can be read, the second neither, and the third is a directory.
+        assert.deepEqual([a1, a2], [0, 0]);
+        return a0 === 0 && name === 'readv' ? 0 : -EBADF;
       case 'openat': {
         const path = text(memory, a1);
+        if (path === '.' && a0 < 2) return -ENOTDIR;
         if (missing.includes(path)) return -ENOENT;
         if (path === '/busy') return -EMFILE;
         open.set(91, path);
@@ -46,7 +59,7 @@ function simulated(log: string[], files: string[] = [], missing: string[] = []):
         }
         const bytes = memory.slice(BigInt(a2 + 8), 4);
         const fd = new DataView(bytes.buffer, bytes.byteOffset).getInt32(0, true);
-        const path = open.get(fd) as string;
+        const path = open.get(fd) ?? `descriptor ${fd}`;
         if (files.includes(path) && (access & ~7) !== 0) return -EINVAL;
         log.push(`${path}: ${access}`);
         return 0;
@@ -106,6 +119,15 @@ for (const machine of ALL_MACHINES) {
     assert.equal(run([{ path: '/busy', access: 1, optional: true }]), 'landlock: openat /busy');
   });
 }
+
+test('standard streams: what each is open for, and no directory', () => {
+  for (const machine of ALL_MACHINES) {
+    const log: string[] = [];
+    const step: LandlockStep = { ...base, streams: { read: 4, write: 2 } };
+    assert.equal(runSteps(machine, [step], simulated(log)), null);
+    assert.deepEqual(log, ['ruleset 255', 'descriptor 0: 4', 'restrict 0', 'closed, 0 open']);
+  }
+});
 
 test('the ruleset has no more fields than are needed', () => {
   for (const machine of ALL_MACHINES) {
