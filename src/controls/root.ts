@@ -44,7 +44,10 @@ const TYPES = ['pivotRoot', 'chroot', 'tmpfs'] as const;
 
 export function checkRoot(given: unknown): NewRoot {
   if (typeof given === 'string') return checkRoot({ path: given });
-  if (typeof given !== 'object') throw invalidArgType(WHERE, 'of type string or object', given);
+  // The elements of a buffer would be settings, and there may be millions of them.
+  if (typeof given !== 'object' || ArrayBuffer.isView(given)) {
+    throw invalidArgType(WHERE, 'of type string or object', given);
+  }
   validateObject(given, WHERE);
   const root = given as Record<string, unknown>;
   const { type = 'pivotRoot', readOnly = false, ...rest } = root;

@@ -394,6 +394,7 @@ test('what is wrong with mounts is said before anything is started', () => {
     ],
     [{ mounts: [{ type: 'file', target, content: 5 }] }, 'ERR_INVALID_ARG_TYPE', /content/],
     [{ root: 5 }, 'ERR_INVALID_ARG_TYPE', /options\.root/],
+    [{ root: new Uint8Array(3) }, 'ERR_INVALID_ARG_TYPE', /options\.root/],
     [{ root: '' }, 'ERR_INVALID_ARG_VALUE', /root\.path.*empty/],
     [{ root: { type: 'tmpfs', path: '/' } }, 'ERR_INVALID_ARG_VALUE', /path/],
     [{ root: { type: 'jail', path: '/' } }, 'ERR_INVALID_ARG_VALUE', /must be one of: pivotRoot/],

