@@ -5,7 +5,7 @@ import { CONTROL_NAMES } from '../../src/controls/index.js';
 import { launch, run, spawn } from '../../src/index.js';
 import { children, until } from './observe.js';
 
-/** Codes that a caller's mistake gives; all other errors have the code of an errno. */
+/** Codes that a caller's mistake gives, or what cannot be had; all others are those of an errno. */
 const CODES = new Set([
   'ERR_INVALID_ARG_TYPE',
   'ERR_INVALID_ARG_VALUE',
@@ -17,6 +17,7 @@ const CODES = new Set([
   'ERR_IPC_ONE_PIPE',
   'ERR_IPC_SYNC_FORK',
   'ERR_INVALID_SYNC_FORK_INPUT',
+  'ERR_SAFEEXEC_UNSUPPORTED',
 ]);
 
 // A program that is not there: whatever values get through, nothing is started.
