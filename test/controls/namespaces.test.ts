@@ -141,8 +141,12 @@ describe('a pid namespace', { skip }, () => {
   const namespaces: Namespaces = { user: true, pid: true };
 
   test('is where the target is the second process, and its init the first', async () => {
-    const script = `echo $$ $PPID; cat /proc/1/comm; grep -c . /proc/1/cmdline >/dev/null; ls /proc | grep -c '^[0-9]'`;
-    const lines = await inside(`${script}`, { namespaces, mounts: [{ type: 'proc' }] });
+    // The init takes its name while the target is on its way.
+    const script = `echo $$ $PPID; n=0
+      while read name </proc/1/comm && [ "$name" != safeexec-init ] && [ $n -lt 100000 ]; do
+        n=$((n + 1))
+      done; echo $name`;
+    const lines = await inside(script, { namespaces, mounts: [{ type: 'proc' }] });
     const [ids, init] = lines.split('\n');
     assert.deepEqual([ids, init], ['2 0', 'safeexec-init']);
   });
