@@ -42,7 +42,7 @@ function caller(): string {
 const OF_LIBC: Readonly<Record<string, readonly string[]>> = { pthread_create: ['clone3'] };
 
 /** What calls as often as it is needed, which is not known beforehand: of it, the first call. */
-const LOOPS = /pump|reap|#wake|#rearm|#onOutcome/;
+const LOOPS = /pump|reap|#deliver|#rearm|#onOutcome/;
 
 /** Names the events of one run of an operation: what calls, and how often it did. */
 class Events {
