@@ -1,4 +1,4 @@
-import { accessSync, closeSync, constants, openSync, readSync } from 'node:fs';
+import { closeSync, constants, existsSync, openSync, readSync } from 'node:fs';
 import { ELFCLASS64, PT_INTERP } from '../elf/constants.js';
 import { segmentSize } from '../elf/encode.js';
 import { ENOENT, PATH_MAX } from '../plan/constants.js';
@@ -23,22 +23,13 @@ export function lostInterpreter({ steps, exec }: Plan, errno: number): string | 
   for (const path of exec.candidates) {
     if (moves && !path.startsWith('/')) continue;
     const interpreter = interpreterOf(path);
-    if (interpreter !== undefined && !exists(interpreter)) return interpreter;
+    if (interpreter !== undefined && !existsSync(interpreter)) return interpreter;
   }
   return undefined;
 }
 
 /** "\x7fELF" */
 const ELF_MAGIC = 0x7f454c46;
-
-function exists(path: string): boolean {
-  try {
-    accessSync(path, constants.F_OK);
-    return true;
-  } catch {
-    return false;
-  }
-}
 
 function interpreterOf(path: string): string | undefined {
   let fd: number;
