@@ -20,10 +20,12 @@ const LINE = 256;
 export function lostInterpreter({ steps, exec }: Plan, errno: number): string | undefined {
   if (errno !== ENOENT || steps.some(({ type }) => HIDES.has(type))) return undefined;
   const moves = steps.some(({ type }) => MOVES.has(type));
+  const known = (file: string): boolean => !moves || file.startsWith('/');
   for (const path of exec.candidates) {
-    if (moves && !path.startsWith('/')) continue;
-    const interpreter = interpreterOf(path);
-    if (interpreter !== undefined && !existsSync(interpreter)) return interpreter;
+    const interpreter = known(path) ? interpreterOf(path) : undefined;
+    if (interpreter !== undefined && known(interpreter) && !existsSync(interpreter)) {
+      return interpreter;
+    }
   }
   return undefined;
 }
