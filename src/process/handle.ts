@@ -13,7 +13,14 @@ import { type Engine, engine } from './engine.js';
 import type { Exit } from './exit.js';
 import { findCandidates } from './lookup.js';
 import { spawnPlan } from './spawn-plan.js';
-import { closeAll, FEW_CHILDREN, openStdio, type Stdio, type StdioEntry } from './stdio.js';
+import {
+  closeAll,
+  FEW_CHILDREN,
+  openStdio,
+  PIPE_SIZE,
+  type Stdio,
+  type StdioEntry,
+} from './stdio.js';
 import { Supervision } from './supervision.js';
 
 /** What Node's ChildProcess hands to its process handle. */
@@ -144,7 +151,8 @@ export class ProcessHandle extends AsyncResource {
     const current = engine(options.file);
     let stdio: Stdio | undefined;
     try {
-      stdio = openStdio(current.inFlight, options.stdio, current.watcher.size < FEW_CHILDREN);
+      const pipeSize = current.watcher.size < FEW_CHILDREN ? PIPE_SIZE : null;
+      stdio = openStdio(current.inFlight, options.stdio, pipeSize);
       this.#launch(current, options, stdio);
       return 0;
     } catch (error) {

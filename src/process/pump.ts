@@ -8,7 +8,6 @@ import {
   ENOMEM,
   ETIMEDOUT,
   F_SETFL,
-  F_SETPIPE_SZ,
   O_NONBLOCK,
   O_WRONLY,
   POLLIN,
@@ -17,8 +16,11 @@ import {
 } from '../plan/constants.js';
 import { type Exit, reap } from './exit.js';
 
-/** Bytes moved by one read or write, and the size that pipes are given if that is allowed. */
+/** Bytes moved by one read or write. */
 const CHUNK = 1 << 18;
+
+/** Bytes that pipes should hold which are pumped. */
+export const PUMPED_PIPE_SIZE = CHUNK * 4;
 
 /** After these ppoll(2) may succeed another time. */
 const POLL_AGAIN: ReadonlySet<number> = new Set([EINTR, EAGAIN, ENOMEM]);
@@ -82,7 +84,6 @@ export class Pump {
     this.#deadline = options.timeout > 0 ? performance.now() + options.timeout : Infinity;
     this.#moved = sharedMemory(kernel);
     for (const { fd, input } of channels) {
-      kernel.call('fcntl', fd, F_SETPIPE_SZ, CHUNK * 4);
       if (input !== null) kernel.call('fcntl', fd, F_SETFL, O_WRONLY | O_NONBLOCK);
     }
   }

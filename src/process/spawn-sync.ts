@@ -24,7 +24,7 @@ import { type Engine, engine } from './engine.js';
 import { MAX_BUFFER, sortArguments, withShell } from './exec-file.js';
 import type { Exit } from './exit.js';
 import { findCandidates } from './lookup.js';
-import { type Channel, Pump } from './pump.js';
+import { type Channel, PUMPED_PIPE_SIZE, Pump } from './pump.js';
 import { type NormalOptions, normalize, type SpawnOptions } from './spawn.js';
 import { spawnPlan } from './spawn-plan.js';
 import { closeAll, openStdio, type StdioEntry } from './stdio.js';
@@ -182,7 +182,7 @@ function start(
 ): Started {
   const { file, args: argv, executor } = options;
   const env = options.envPairs ?? 'inherit';
-  const { map, actions, theirs, ours } = openStdio(inFlight, entries, false);
+  const { map, actions, theirs, ours } = openStdio(inFlight, entries, PUMPED_PIPE_SIZE);
   let controls: AcquiredControls | undefined;
   try {
     const candidates = findCandidates(kernel, file, env, options);

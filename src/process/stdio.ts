@@ -48,7 +48,7 @@ export interface OurEnd {
  * Bytes that a pipe holds where there are few: twice of what it holds by itself, so that the child
  * can write the one half while the other is read.
  */
-const PIPE_SIZE = 0x20000;
+export const PIPE_SIZE = 0x20000;
 
 /**
  * Children of a thread up to which pipes are made larger. A user may have 16384 pages in pipes, and
@@ -58,14 +58,14 @@ export const FEW_CHILDREN = 64;
 
 /**
  * Opens the pipes that `stdio` asks for. Descriptors 0 to 2 get real pipes, which can be reopened
- * through /dev/stdin and /dev/stdout, `large` ones if the kernel lets us; the others, and channels,
- * get a pair of sockets, which go in both directions. All are in flight. Throws LaunchError, and
- * leaves nothing open.
+ * through /dev/stdin and /dev/stdout, of `pipeSize` bytes if the kernel lets us (null: as they are);
+ * the others, and channels, get a pair of sockets, which go in both directions. All are in flight.
+ * Throws LaunchError, and leaves nothing open.
  */
 export function openStdio(
   inFlight: InFlight,
   entries: readonly StdioEntry[],
-  large: boolean,
+  pipeSize: number | null,
 ): Stdio {
   const map = new Map<number, number>();
   const actions: Step[] = [];
@@ -85,7 +85,7 @@ export function openStdio(
           const { handle, ipc } = entry;
           const sockets = handle !== undefined && (fd > 2 || !!ipc);
           const [our, their] = openPair(inFlight, fd, sockets);
-          if (large && !sockets) enlarge(inFlight.kernel, our);
+          if (pipeSize !== null && !sockets) enlarge(inFlight.kernel, our, pipeSize);
           map.set(fd, their);
           theirs.push(their);
           ours.push({ fd: our, index: fd, handle });
@@ -137,8 +137,8 @@ function openPair(inFlight: InFlight, fd: number, sockets: boolean): [number, nu
 }
 
 /** As far as this user may: it works with less as well. */
-function enlarge(kernel: Kernel, pipe: number): void {
-  kernel.call('fcntl', pipe, F_SETPIPE_SZ, PIPE_SIZE);
+function enlarge(kernel: Kernel, pipe: number, size: number): void {
+  kernel.call('fcntl', pipe, F_SETPIPE_SZ, size);
 }
 
 /**
