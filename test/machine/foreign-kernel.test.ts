@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { homedir, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { soak } from '../soak.js';
+import { foreign } from './foreign.js';
 import { RootArchive } from './root-archive.js';
 
 /*
@@ -18,8 +19,6 @@ import { RootArchive } from './root-archive.js';
  * order of this one. docs/porting.md says why nothing rests on more than the kernel's own barriers.
  */
 
-const cache = process.env.XDG_CACHE_HOME || join(homedir(), '.cache');
-const foreign = process.env.SAFEEXEC_FOREIGN || join(cache, 'safeexec/foreign');
 const build = fileURLToPath(new URL('../..', import.meta.url));
 
 interface Computer {

@@ -1,15 +1,13 @@
 import assert from 'node:assert/strict';
 import { execFile, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
-import { homedir, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { foreign } from './foreign.js';
 
-/** Where scripts/install-foreign-nodes.sh puts what it fetches. */
-const cache = process.env.XDG_CACHE_HOME || join(homedir(), '.cache');
-const foreign = process.env.SAFEEXEC_FOREIGN || join(cache, 'safeexec/foreign');
 const fixture = fileURLToPath(new URL('foreign-32-fixture.js', import.meta.url));
 
 interface Runtime {

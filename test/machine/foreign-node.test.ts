@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { emulatorFor, missingEmulator } from './foreign.js';
+import { emulatorFor, foreign, missingEmulator } from './foreign.js';
 
 /*
  * The library in a Node of another architecture, run by qemu's user mode emulation. qemu 7.2 makes
@@ -15,9 +14,6 @@ import { emulatorFor, missingEmulator } from './foreign.js';
  * foreign-kernel.test.ts.
  */
 
-/** Where scripts/install-foreign-nodes.sh puts what it fetches. */
-const cache = process.env.XDG_CACHE_HOME || join(homedir(), '.cache');
-const foreign = process.env.SAFEEXEC_FOREIGN || join(cache, 'safeexec/foreign');
 const smoke = fileURLToPath(new URL('smoke.js', import.meta.url));
 
 const executed = {

@@ -1,6 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
 import { join, relative } from 'node:path';
 import type { Readable } from 'node:stream';
 import { imageTemplate, writeImageHead } from '../../src/elf/image.js';
@@ -22,6 +23,10 @@ const QEMU: Readonly<Record<Architecture, string>> = {
   arm64: 'qemu-aarch64-static',
   riscv64: 'qemu-riscv64-static',
 };
+
+/** Where scripts/install-foreign-nodes.sh puts what it fetches. */
+const cache = process.env.XDG_CACHE_HOME || join(homedir(), '.cache');
+export const foreign = process.env.SAFEEXEC_FOREIGN || join(cache, 'safeexec/foreign');
 
 /** What runs an image of a machine here: nothing if this kernel does, or qemu; null without it. */
 export function emulatorFor(name: Architecture): string | '' | null {
